@@ -1,0 +1,41 @@
+package fsys
+
+import (
+	"io/fs"
+	"os"
+	"slices"
+)
+
+// OS is the real file system.
+type OS struct{}
+
+var _ FS = OS{}
+
+// file adds to os.File what is not portable; those methods stand in the files
+// of the systems.
+type file struct{ *os.File }
+
+func wrap(f *os.File, err error) (File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return file{f}, nil
+}
+
+// ReadDir returns the names in a directory, sorted.
+func (OS) ReadDir(name string) ([]string, error) {
+	d, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+// Readlink reads a symbolic link.
+func (OS) Readlink(name string) (string, error) { return os.Readlink(name) }
+
+// Mkdir makes a directory.
+func (OS) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(name, perm) }

@@ -1,0 +1,82 @@
+//go:build unix
+
+package fsys
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenFile opens a file; see FS.
+func (OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+	return wrap(os.OpenFile(name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, perm))
+}
+
+// OpenDir opens a directory; see FS.
+func (OS) OpenDir(name string) (File, error) {
+	return wrap(os.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0))
+}
+
+// Remove unlinks a file or link.
+func (OS) Remove(name string) error { return pathErr("unlink", name, unix.Unlink(name)) }
+
+// Rmdir removes an empty directory.
+func (OS) Rmdir(name string) error { return pathErr("rmdir", name, unix.Rmdir(name)) }
+
+// Rename replaces what stands at to.
+func (OS) Rename(from, to string) error { return os.Rename(from, to) }
+
+// RenameNoReplace never replaces.
+func (OS) RenameNoReplace(from, to string) error {
+	err := renameNoReplace(from, to)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EOPNOTSUPP) {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: ErrUnsupported}
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// Chown changes owner and group, not through a link.
+func (OS) Chown(name string, uid, gid int) error { return os.Lchown(name, uid, gid) }
+
+// SetTime sets both times through the descriptor.
+func (f file) SetTime(t time.Time) error {
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return pathErr("utimes", f.Name(), err)
+	}
+	return pathErr("utimes", f.Name(), futimens(int(f.Fd()), ts))
+}
+
+// TryLock is flock(2): it belongs to the open file, so two Sources of one
+// process exclude each other too. POSIX record locks would not do that, and
+// closing any other descriptor of the file would drop them.
+func (f file) TryLock() error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return pathErr("flock", f.Name(), ErrWouldBlock)
+		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.EINVAL):
+			return pathErr("flock", f.Name(), ErrUnsupported)
+		}
+		return pathErr("flock", f.Name(), err)
+	}
+}
+
+func pathErr(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: name, Err: err}
+}

@@ -1,0 +1,53 @@
+// Package seam carries what tests and the proof put in the place of the clock,
+// the disk, the network and chance.
+package seam
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"net"
+
+	"github.com/evercred/evercred/internal/fsys"
+	"github.com/evercred/evercred/internal/procid"
+	"github.com/evercred/evercred/internal/timing"
+)
+
+// Seams are the outer things. A nil *Seams and every zero member mean the real
+// ones.
+type Seams struct {
+	Times *timing.Protocol
+	Clock timing.Clock
+	FS    fsys.FS
+	Rand  io.Reader
+	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	Procs procid.Table
+}
+
+// Filled returns s with every missing member set to the real thing.
+func (s *Seams) Filled() Seams {
+	var f Seams
+	if s != nil {
+		f = *s
+	}
+	if f.Times == nil {
+		t := timing.Default()
+		f.Times = &t
+	}
+	if f.Clock == nil {
+		f.Clock = procid.SystemClock{}
+	}
+	if f.FS == nil {
+		f.FS = fsys.OS{}
+	}
+	if f.Rand == nil {
+		f.Rand = rand.Reader
+	}
+	if f.Dial == nil {
+		f.Dial = new(net.Dialer).DialContext
+	}
+	if f.Procs == nil {
+		f.Procs = procid.System{}
+	}
+	return f
+}
