@@ -29,8 +29,12 @@ type Memory struct {
 	// Unanswered is the last send that stayed unanswered (DESIGN §6.12).
 	Unanswered *Unanswered `json:"unanswered,omitempty"`
 
-	// Sights are what waiters saw of other programs' locks (INTEROP §3.3).
+	// Sights are what waiters saw of other programs' locks (INTEROP §3.3). Only
+	// SetSights changes them.
 	Sights []Sight `json:"sights,omitempty"`
+
+	// Corrupt: there is a record and it cannot be understood; the rest is zero.
+	Corrupt bool `json:"-"`
 }
 
 // Cooldown is a time of no grants.
@@ -52,7 +56,8 @@ type Dead struct {
 // Granted notes a grant.
 type Granted struct {
 	At       time.Time     `json:"at"`
-	Access   string        `json:"access"` // fingerprint of the access token issued
+	Access   string        `json:"access"`  // fingerprint of the access token issued
+	Refresh  string        `json:"refresh"` // and of the refresh token stored with it
 	Lifetime time.Duration `json:"lifetime"`
 }
 
@@ -69,6 +74,7 @@ type Sight struct {
 	Time   time.Time     `json:"time"`   // the lock's modification time
 	BootID string        `json:"bootId"` // of the boot during which Boot was read
 	Boot   time.Duration `json:"boot"`   // when it was seen, on the clock that counts sleep
+	Awake  time.Duration `json:"awake"`  // when it was seen, on the clock that does not
 	Wall   time.Time     `json:"wall"`   // when it was seen, on the wall clock
 }
 
@@ -82,6 +88,12 @@ type Holder struct {
 	// this holder stamps.
 	Random int64   `json:"random"`
 	Stamps []Stamp `json:"stamps,omitempty"`
+
+	// Released: the guard was given back in good order.
+	Released bool `json:"released,omitempty"`
+	// Prior is an earlier holder whose stamps may still stand on locks: it died,
+	// and this one has not yet stamped any. Never deeper than one.
+	Prior *Holder `json:"prior,omitempty"`
 }
 
 // Stamp is how a holder knows its own lock again.
@@ -103,6 +115,9 @@ type Intent struct {
 	At      time.Time `json:"at"`
 	Host    string    `json:"host"`
 	Holder  procid.ID `json:"holder"`
+	// Deadline is the login's own end: with the tokens blanked, it still tells
+	// one login from another.
+	Deadline time.Time `json:"deadline,omitzero"`
 }
 
 // Closed is what remains of an attempt: fingerprints, times and the reason.

@@ -24,6 +24,13 @@ type Table interface {
 	Dead(id ID) bool
 }
 
+// sameTable reports whether pids and start times of a and b are of one table:
+// all is known, and boot and pid namespace are the same (FAILURES L7b).
+func sameTable(a, b ID) bool {
+	known := a.PID > 0 && a.Start != "" && a.Boot != "" && a.NS != "" && b.Start != ""
+	return known && a.Boot == b.Boot && a.NS == b.NS
+}
+
 // System is the real process table.
 type System struct{}
 

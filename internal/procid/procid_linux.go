@@ -18,34 +18,35 @@ func (SystemClock) Boot() time.Duration { return clock(unix.CLOCK_BOOTTIME) }
 // Awake is CLOCK_MONOTONIC, which stands still while the machine sleeps.
 func (SystemClock) Awake() time.Duration { return clock(unix.CLOCK_MONOTONIC) }
 
-func clock(id int32) time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(id, &ts); err != nil {
-		return time.Since(started)
-	}
-	return time.Duration(ts.Nano())
-}
-
 // Self is this process.
 func (System) Self() ID { return self() }
 
 var self = sync.OnceValue(func() ID {
 	id := ID{PID: os.Getpid()}
-	id.Start, _ = startTime(id.PID)
+	if n, err := os.Readlink("/proc/self"); err == nil && n == strconv.Itoa(id.PID) {
+		id.Start, _ = startTime(id.PID)
+	} // else this /proc is of another pid namespace, and all it says is of others
 	if b, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
 		id.Boot = strings.TrimSpace(string(b))
 	}
-	id.NS, _ = os.Readlink("/proc/self/ns/pid")
+	id.NS = namespaces()
 	return id
 })
 
+// namespaces are those in which a pid and a start time mean something: the
+// kernel shifts the start times in /proc by the reader's time namespace.
+func namespaces() string {
+	pid, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return ""
+	}
+	clock, _ := os.Readlink("/proc/self/ns/time") // Linux 5.6 and later
+	return pid + clock
+}
+
 // Dead reports whether id is surely dead.
 func (System) Dead(id ID) bool {
-	me := self()
-	if id.PID <= 0 || id.Start == "" || id.Boot == "" || id.NS == "" || me.Start == "" {
-		return false
-	}
-	if id.Boot != me.Boot || id.NS != me.NS {
+	if !sameTable(id, self()) {
 		return false
 	}
 	start, err := startTime(id.PID)
@@ -54,7 +55,7 @@ func (System) Dead(id ID) bool {
 		return true
 	case errors.Is(err, os.ErrNotExist):
 		// A hidden /proc (hidepid) also says "not there": ask the kernel.
-		return errors.Is(unix.Kill(id.PID, 0), unix.ESRCH)
+		return gone(id.PID)
 	}
 	return err == nil && start != id.Start
 }
