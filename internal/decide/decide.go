@@ -1,0 +1,396 @@
+// Package decide is the refresh of DESIGN §6 as a pure function: what to do
+// next, given what was seen. refresh.go of the root package performs it, and
+// the model of the proof explores it, so that the two cannot drift.
+//
+// Nothing here reads a clock, a disk or a secret. Times are durations left as
+// the performer saw them, secrets are fingerprints.
+package decide
+
+import "time"
+
+// Next returns what to do, given that e came of the last action of s. The
+// first event is Begin. After Serve, ServeUnsaved or Fail the flight is over,
+// and the performer releases its locks.
+func Next(s State, e Event) (State, Action) {
+	switch e.Kind {
+	case Begin:
+		return s, Action{Do: Look}
+	case Looked:
+		return s.looked(e)
+	case Watched:
+		return s.watched(e)
+	case LockHeld:
+		return s.settle(Locked)
+	case LockUnsafe:
+		return s.settle(CannotLock)
+	case LockTaken:
+		s.Locked = true
+		return s, Action{Do: LookAgain}
+	case LookedAgain:
+		return s.lookedAgain(e)
+	case AttemptClosed:
+		return s, Action{Do: LookAgain}
+	case Prepared:
+		return s, Action{Do: Send}
+	case PrepareMoved:
+		return s.restart("not-sent")
+	case PrepareFailed:
+		return s.settle(CannotSave)
+	case Answered:
+		return s.answered(e)
+	case Paused:
+		if s.Again { // the attempt of this send is spent: a new record for a new send
+			s.Again = false
+			return s, Action{Do: Prepare}
+		}
+		return s, Action{Do: Send}
+	case TimeUp:
+		return s.timeUp()
+	case Saved:
+		return s, Action{Do: Clear, Lesson: Lesson{Kind: LearnGranted}}
+	case SaveMoved:
+		return s.saveMoved(e)
+	case SaveFailed: // step 11
+		return s, Action{Do: ServeUnsaved}
+	case Cleared:
+		if s.Recovering { // what a dead process left may itself have grown old
+			s.Recovering = false
+			return s, Action{Do: LookAgain}
+		}
+		return s, Action{Do: Serve}
+	}
+	return s, Action{Do: Fail, Cause: Bug}
+}
+
+// looked is steps 1 and 2: a look without any lock.
+func (s State) looked(e Event) (State, Action) {
+	s.Seen, s.Facts = e.Sight, e.Facts
+	s.First = s.Seen.Access
+	if s.Force && s.Replace == "" {
+		s.Replace = s.Seen.Access
+	}
+	escrow := s.Facts.Escrow && !s.ReadOnly && (s.Seen.Kind == Present || s.Seen.Kind == Blanked)
+	if !escrow {
+		if a, done := s.verdict(); done {
+			return s, a
+		}
+	}
+	// The early window never waits for a lock, and neither does the mere
+	// tidying of somebody else's escrow beside a good token.
+	s.Patient = !(s.acceptable() && s.Seen.Left > s.Seen.Late)
+	return s, Action{Do: Lock}
+}
+
+// watched is step 3: what is seen while waiting for the lock. A thousand
+// waiters leave together, without the lock, when one of them has refreshed, or
+// has learned that nobody can.
+func (s State) watched(e Event) (State, Action) {
+	if s.another(e.Sight) {
+		s.Seen = e.Sight
+		return s, Action{Do: Serve, Adopted: true}
+	}
+	if e.Sight.Kind == Absent {
+		return s, Action{Do: Fail, Cause: NotFound}
+	}
+	if e.Sight.Kind == Present && !e.Facts.Escrow {
+		if cause := e.Facts.obstacle(s.Force); cause != None {
+			s.Seen, s.Facts = e.Sight, e.Facts
+			return s.settle(cause)
+		}
+	}
+	return s, Action{Do: KeepWaiting}
+}
+
+// lookedAgain is steps 4 and 5, and the second look of step 8: this snapshot
+// is the authority.
+func (s State) lookedAgain(e Event) (State, Action) {
+	after := s.After
+	s.After = AfterLock
+	if after == AfterRefusal {
+		return s.afterRefusal(e)
+	}
+	s.Seen, s.Facts = e.Sight, e.Facts
+	if s.Seen.Kind == Unreadable {
+		return s.settle(CannotRead)
+	}
+	if next, a, found := s.recover(e.Attempts); found {
+		return next, a
+	}
+	s.Standing = standing(e.Attempts, s.Seen)
+	if s.another(s.Seen) {
+		return s, Action{Do: Serve, Adopted: true}
+	}
+	if after == AfterUnknown {
+		return s.repeat()
+	}
+	if a, done := s.verdict(); done {
+		return s, a
+	}
+	if s.Facts.FreshRefused { // step 12: a storm, not an expiry
+		s.Facts.Refused = true
+		next, a := s.settle(APIRefuses)
+		a.Lesson = Lesson{Kind: LearnRefusedSuccessor}
+		return next, a
+	}
+	s.Sending = s.Seen.Refresh
+	s.SendingAccess = s.Seen.Access
+	return s, Action{Do: Prepare}
+}
+
+// recover is step 5: the attempts that ended flights left behind. It reports
+// whether one of them asks for something to be done first.
+func (s State) recover(attempts []Attempt) (State, Action, bool) {
+	for _, at := range attempts {
+		switch {
+		case s.Seen.Kind == Absent:
+			return s, closing(at, "logged-out"), true
+		case at.Corrupt:
+			return s, closing(at, "corrupt"), true
+		case !at.Sent && !at.Answer:
+			return s, closing(at, "not-sent"), true
+		case s.Seen.Kind == Blanked && at.OtherLogin, s.Seen.Kind == Present && s.Seen.Refresh != at.Refresh:
+			a := closing(at, "history")
+			if at.Verdict == Granted && at.Rotated { // killed after the save, before it was noted
+				a.Lesson = Lesson{Kind: LearnSpent}
+			}
+			return s, a, true
+		case !at.Answer:
+			if s.Seen.Kind == Blanked { // nothing left to send, nothing came back
+				return s, closing(at, "lost"), true
+			}
+			continue
+		}
+		switch at.Verdict {
+		case Granted:
+			if s.superseded(at) {
+				return s, closing(at, "superseded"), true
+			}
+			s.Sending, s.SendingAccess, s.Rotated, s.Recovering = at.Refresh, at.Access, at.Rotated, true
+			return s, Action{Do: Save, Attempt: at.ID, Recovered: true, OverBlank: s.Seen.Kind == Blanked}, true
+		case Unknown, Committed:
+			if s.Seen.Kind == Blanked {
+				return s, closing(at, "lost"), true
+			}
+			continue
+		case Limited:
+			a := closing(at, "limited")
+			a.Lesson = Lesson{Kind: LearnLimited}
+			return s, a, true
+		case Refused:
+			a := closing(at, "refused")
+			a.Lesson = Lesson{Kind: LearnDead}
+			return s, a, true
+		default:
+			return s, closing(at, "foreign"), true
+		}
+	}
+	return s, Action{}, false
+}
+
+// superseded: the endpoint does not rotate, and somebody saved a newer access
+// token under the same refresh token.
+func (s State) superseded(at Attempt) bool {
+	return !at.Rotated && s.Seen.Kind == Present && s.Seen.Access != at.Access
+}
+
+func closing(at Attempt, reason string) Action {
+	return Action{Do: CloseAttempt, Attempt: at.ID, CloseAs: reason}
+}
+
+// standing reports whether an attempt of unknown fate stands for the stored token.
+func standing(attempts []Attempt, seen Sight) bool {
+	for _, at := range attempts {
+		if at.Refresh == seen.Refresh && at.Sent {
+			return true
+		}
+	}
+	return false
+}
+
+// verdict is what steps 1, 2 and 12 say before anything is spent. done is
+// false when a grant is the thing to do.
+func (s State) verdict() (a Action, done bool) {
+	end := func(c Cause) (Action, bool) { _, a := s.settle(c); return a, true }
+	switch s.Seen.Kind {
+	case Unreadable:
+		return end(CannotRead)
+	case Absent:
+		return Action{Do: Fail, Cause: NotFound}, true
+	case Blanked:
+		return Action{Do: Fail, Cause: WasBlanked}, true
+	}
+	switch {
+	case s.acceptable() && s.Seen.Left > s.Seen.Early:
+		return Action{Do: Serve}, true
+	case s.ReadOnly:
+		return end(ReadOnly)
+	case s.Seen.Deadline && !s.Force:
+		return end(Deadline)
+	case s.Seen.Refresh == "":
+		return end(NoRefresh)
+	}
+	if c := s.Facts.obstacle(s.Force); c != None {
+		return end(c)
+	}
+	return Action{}, false
+}
+
+// obstacle is what the shared memory has against a grant of the stored token.
+func (f Facts) obstacle(force bool) Cause {
+	switch {
+	case f.Dead && f.Lost:
+		return LostAnswer
+	case f.Dead:
+		return WasRefused
+	case f.Spent:
+		return OlderCopy
+	case f.Cooldown:
+		return Cooldown
+	case f.Refused && !force:
+		return APIRefuses
+	case f.Spacing:
+		return Spacing
+	}
+	return None
+}
+
+// answered is step 8.
+func (s State) answered(e Event) (State, Action) {
+	if e.Verdict != NotSent {
+		s.Unsent = 0
+	}
+	switch e.Verdict {
+	case NotSent: // 8a
+		s.Unsent++
+		if s.Patient && s.Unsent < MaxUnsent {
+			return s, Action{Do: Pause, Unsent: s.Unsent}
+		}
+		return s.giveUp(Unreachable, Lesson{Kind: LearnUnreachable}, "not-sent")
+	case LockLost: // L4: not yet sent, so stop
+		return s.giveUp(Locked, Lesson{}, "not-sent")
+	case Moved:
+		return s.restart("not-sent")
+	case Granted:
+		s.Rotated = e.Rotated
+		return s, Action{Do: Save}
+	case Unknown, Committed: // 8b
+		s.Sends++
+		s.Committed = s.Committed || e.Verdict == Committed
+		s.After = AfterUnknown
+		return s, Action{Do: LookAgain, Lesson: Lesson{Kind: LearnUnanswered, Skip: e.Replied}}
+	case Limited: // 8c
+		return s.giveUp(RateLimited, Lesson{Kind: LearnLimited}, "limited")
+	case Refused: // 8d
+		s.After = AfterRefusal
+		return s, Action{Do: LookAgain}
+	}
+	return s.giveUp(NotEndpoint, Lesson{Kind: LearnForeign}, "foreign") // 8e
+}
+
+// repeat is step 8b after the second look found the store unmoved: the same
+// refresh token to the same host again.
+func (s State) repeat() (State, Action) {
+	if s.Seen.Kind != Present || s.Seen.Refresh != s.Sending {
+		return s.restart("")
+	}
+	allowed := MaxRepeats
+	if s.Committed { // what was committed can only be recovered, and that shows at once
+		allowed = 1
+	}
+	if !s.Patient || s.Sends > allowed {
+		return s.exhausted()
+	}
+	s.Again = true
+	return s, Action{Do: Pause, Repeat: s.Sends}
+}
+
+func (s State) exhausted() (State, Action) {
+	next, a := s.settle(UnknownOutcome)
+	a.Lesson = Lesson{Kind: LearnUnknown}
+	return next, a
+}
+
+func (s State) timeUp() (State, Action) {
+	if s.Sends > 0 {
+		return s.exhausted()
+	}
+	return s.giveUp(Unreachable, Lesson{Kind: LearnUnreachable}, "not-sent")
+}
+
+// afterRefusal is step 8d after the second look.
+func (s State) afterRefusal(e Event) (State, Action) {
+	sent := s.Sending
+	s.Seen, s.Facts = e.Sight, e.Facts
+	if s.Seen.Kind == Present && s.Seen.Refresh == sent {
+		lost := s.Sends > 0 || s.Standing
+		cause := WasRefused
+		if lost {
+			cause = LostAnswer
+		}
+		next, a := s.settle(cause)
+		a.CloseAs, a.Lesson = "refused", Lesson{Kind: LearnDead, Lost: lost}
+		return next, a
+	}
+	if s.Restarts > 0 {
+		return s.giveUp(WasRefused, Lesson{}, "refused")
+	}
+	return s.restart("refused")
+}
+
+// saveMoved is step 9 where the store no longer holds what was loaded.
+func (s State) saveMoved(e Event) (State, Action) {
+	s.Seen, s.Facts = e.Sight, e.Facts
+	s.Saves++
+	switch {
+	case s.Seen.Kind == Unreadable || s.Saves > MaxSaves:
+		return s, Action{Do: ServeUnsaved}
+	case s.Seen.Kind == Absent: // the user logged out
+		return s, Action{Do: Fail, Cause: NotFound, CloseAs: "logged-out", Dropped: true}
+	case s.Seen.Kind == Blanked: // a loser did that (R4, R22)
+		return s, Action{Do: Save, OverBlank: true}
+	case s.Seen.Refresh == s.Sending && (s.Rotated || s.Seen.Access == s.SendingAccess):
+		return s, Action{Do: Save}
+	}
+	// Another login, or a newer token of the same one (R6).
+	if s.acceptable() && s.Seen.Left > s.Seen.Late {
+		return s, Action{Do: Serve, Adopted: true, CloseAs: "another-login", Dropped: true}
+	}
+	return s.restart("another-login")
+}
+
+// restart goes back to step 4, a few times at most.
+func (s State) restart(closeAs string) (State, Action) {
+	s.Restarts++
+	if s.Restarts > MaxRestarts {
+		return s.giveUp(Locked, Lesson{}, closeAs)
+	}
+	s.Sending, s.SendingAccess, s.Sends, s.Committed, s.After = "", "", 0, false, AfterLock
+	return s, Action{Do: LookAgain, CloseAs: closeAs}
+}
+
+// giveUp ends without a successor: what was learned, and how the attempt is closed.
+func (s State) giveUp(c Cause, l Lesson, closeAs string) (State, Action) {
+	next, a := s.settle(c)
+	a.Lesson, a.CloseAs = l, closeAs
+	return next, a
+}
+
+// settle ends without a successor: the token that was seen is served while it
+// is valid (guarantee 6); only without one is c an error.
+func (s State) settle(c Cause) (State, Action) {
+	if s.acceptable() {
+		return s, Action{Do: Serve, Cause: c}
+	}
+	return s, Action{Do: Fail, Cause: c}
+}
+
+// acceptable: what was seen holds a valid token that nobody asked to replace.
+func (s State) acceptable() bool { return s.good(s.Seen, 0) }
+
+// another: v holds an access token other than the first one seen, with more
+// than RefreshLate left (step 4).
+func (s State) another(v Sight) bool { return v.Access != s.First && s.good(v, v.Late) }
+
+func (s State) good(v Sight, least time.Duration) bool {
+	return v.Kind == Present && v.Access != "" && v.Left > least && (s.Replace == "" || v.Access != s.Replace)
+}
