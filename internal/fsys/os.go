@@ -23,13 +23,13 @@ func wrap(f *os.File, err error) (File, error) {
 }
 
 // ReadDir returns the names in a directory, sorted.
-func (OS) ReadDir(name string) ([]string, error) {
-	d, err := os.Open(name)
+func (o OS) ReadDir(name string) ([]string, error) {
+	d, err := o.OpenDir(name)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	names, err := d.Readdirnames(-1)
+	names, err := d.(file).Readdirnames(-1)
 	slices.Sort(names)
 	return names, err
 }

@@ -3,8 +3,9 @@ package fsys
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,38 @@ func (f file) Stat() (Info, error) {
 		return i, pathErr("stat", f.Name(), errors.Unwrap(err))
 	}
 	return i, nil
+}
+
+// mountRoot tells on kernels before 5.8, whose statx does not, whether the open
+// file is a mount point: then it lies in another mount than its folder. The
+// device number would not do, a bind mount within one file system shares it
+// (FAILURES F3).
+func mountRoot(fd int) bool {
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		return false
+	}
+	dir, err := unix.Open(filepath.Dir(name), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	own, beside := mountID(fd), mountID(dir)
+	return own != "" && beside != "" && own != beside
+}
+
+// mountID is the mount that a descriptor lies in; empty: unknown.
+func mountID(fd int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		if id, ok := strings.CutPrefix(line, "mnt_id:"); ok {
+			return strings.TrimSpace(id)
+		}
+	}
+	return ""
 }
 
 func statx(fd int, name string, flags int) (Info, error) {
@@ -53,32 +86,13 @@ func statx(fd int, name string, flags int) (Info, error) {
 	if st.Mask&unix.STATX_BTIME != 0 {
 		i.BirthTime = time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))
 	}
-	i.MountRoot = st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	switch {
+	case st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0:
+		i.MountRoot = st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	case name == "" && i.Mode.IsRegular():
+		i.MountRoot = mountRoot(fd)
+	}
 	return i, nil
-}
-
-func mode(m uint32) fs.FileMode {
-	r := fs.FileMode(m & 0o777)
-	switch m & unix.S_IFMT {
-	case unix.S_IFDIR:
-		r |= fs.ModeDir
-	case unix.S_IFLNK:
-		r |= fs.ModeSymlink
-	case unix.S_IFIFO:
-		r |= fs.ModeNamedPipe
-	case unix.S_IFSOCK:
-		r |= fs.ModeSocket
-	case unix.S_IFBLK:
-		r |= fs.ModeDevice
-	case unix.S_IFCHR:
-		r |= fs.ModeDevice | fs.ModeCharDevice
-	}
-	for bit, as := range map[uint32]fs.FileMode{unix.S_ISUID: fs.ModeSetuid, unix.S_ISGID: fs.ModeSetgid, unix.S_ISVTX: fs.ModeSticky} {
-		if m&bit != 0 {
-			r |= as
-		}
-	}
-	return r
 }
 
 func renameNoReplace(from, to string) error {
@@ -114,57 +128,47 @@ func (f file) Preallocate(size int64) error {
 	}
 }
 
-// CopyAttrs copies every extended attribute; on Linux the access list
-// (system.posix_acl_access) and the SELinux label (security.selinux) are such.
-func (f file) CopyAttrs(from File) error {
-	src, ok := from.(file)
-	if !ok {
-		return fmt.Errorf("%s: %w", f.Name(), ErrUnsupported)
+// noAttr: the attribute does not exist.
+const noAttr = unix.ENODATA
+
+// accessList is the attribute in which Linux keeps a file's POSIX access list.
+const accessList = "system.posix_acl_access"
+
+// copied reports whether an attribute belongs to the file's user, and not to
+// its content (a hash or signature of the old bytes) or to the file system
+// below (trusted.overlay.*, trusted.gfid), where a copy would be a lie.
+func copied(name string) bool {
+	switch name {
+	case "security.ima", "security.evm", "security.capability":
+		return false
 	}
-	names, err := listxattr(int(src.Fd()))
-	if err != nil {
-		if notHere(err) {
-			return nil
-		}
-		return pathErr("listxattr", src.Name(), err)
+	return !strings.HasPrefix(name, "trusted.")
+}
+
+// required reports whether an attribute must not be lost. Labels (security.*)
+// may be readable and yet not ours to set; the system then labels the new file
+// by its own rules.
+func required(name string) bool { return !strings.HasPrefix(name, "security.") }
+
+// dropInherited takes away what a new file got from the default access list of
+// its folder and the file it stands for does not have: it would widen access.
+func dropInherited(fd int, have []string) error {
+	if slices.Contains(have, accessList) {
+		return nil
 	}
-	for _, name := range names {
-		buf := make([]byte, 64<<10)
-		n, err := unix.Fgetxattr(int(src.Fd()), name, buf)
-		if err != nil {
-			if notHere(err) {
-				continue
-			}
-			return pathErr("getxattr "+name, src.Name(), err)
-		}
-		err = unix.Fsetxattr(int(f.Fd()), name, buf[:n], 0)
-		// Namespaces other than user's own (security.*, trusted.*) may be
-		// readable and yet not ours to set; the system sets those by its own
-		// rules on the new file. A lost access list would narrow access, never
-		// widen it, but it is the user's: report that one.
-		if err != nil && (strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "system.posix_acl")) {
-			return pathErr("setxattr "+name, f.Name(), err)
-		}
+	if err := unix.Fremovexattr(fd, accessList); err != nil && !absent(err) {
+		return err
 	}
 	return nil
 }
 
-func notHere(err error) bool {
-	return errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
-}
-
 func listxattr(fd int) ([]string, error) {
-	for size := 4 << 10; ; size *= 4 {
-		buf := make([]byte, size)
-		n, err := unix.Flistxattr(fd, buf)
-		if errors.Is(err, unix.ERANGE) && size < 1<<20 {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return strings.FieldsFunc(string(buf[:n]), func(r rune) bool { return r == 0 }), nil
+	buf := make([]byte, 64<<10) // XATTR_LIST_MAX
+	n, err := unix.Flistxattr(fd, buf)
+	if err != nil {
+		return nil, err
 	}
+	return strings.FieldsFunc(string(buf[:n]), func(r rune) bool { return r == 0 }), nil
 }
 
 // kinds are the magic numbers of statfs(2) that matter or are worth a name.

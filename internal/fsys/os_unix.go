@@ -74,6 +74,77 @@ func (f file) TryLock() error {
 	}
 }
 
+// CopyAttrs copies the extended attributes; on Linux the access list and the
+// SELinux label are among them. An access list of darwin or FreeBSD is not
+// copied: these systems keep it elsewhere, and x/sys does not reach it.
+func (f file) CopyAttrs(from File) error {
+	src, ok := from.(file)
+	if !ok {
+		return pathErr("copy attributes", f.Name(), ErrUnsupported)
+	}
+	names, err := listxattr(int(src.Fd()))
+	if err != nil && !absent(err) {
+		return pathErr("listxattr", src.Name(), err)
+	}
+	if err := dropInherited(int(f.Fd()), names); err != nil {
+		return pathErr("removexattr", f.Name(), err)
+	}
+	for _, name := range names {
+		if !copied(name) {
+			continue
+		}
+		if err := f.copyAttr(src, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f file) copyAttr(src file, name string) error {
+	value := make([]byte, 64<<10) // XATTR_SIZE_MAX
+	n, err := unix.Fgetxattr(int(src.Fd()), name, value)
+	if err != nil {
+		if absent(err) {
+			return nil
+		}
+		return pathErr("getxattr "+name, src.Name(), err)
+	}
+	err = unix.Fsetxattr(int(f.Fd()), name, value[:n], 0)
+	if err != nil && required(name) {
+		return pathErr("setxattr "+name, f.Name(), err)
+	}
+	return nil
+}
+
+// absent: the file system has no such thing, or hides it from us.
+func absent(err error) bool {
+	return errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, noAttr) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
+}
+
+func mode(m uint32) fs.FileMode {
+	r := fs.FileMode(m & 0o777)
+	switch m & unix.S_IFMT {
+	case unix.S_IFDIR:
+		r |= fs.ModeDir
+	case unix.S_IFLNK:
+		r |= fs.ModeSymlink
+	case unix.S_IFIFO:
+		r |= fs.ModeNamedPipe
+	case unix.S_IFSOCK:
+		r |= fs.ModeSocket
+	case unix.S_IFBLK:
+		r |= fs.ModeDevice
+	case unix.S_IFCHR:
+		r |= fs.ModeDevice | fs.ModeCharDevice
+	}
+	for bit, as := range map[uint32]fs.FileMode{unix.S_ISUID: fs.ModeSetuid, unix.S_ISGID: fs.ModeSetgid, unix.S_ISVTX: fs.ModeSticky} {
+		if m&bit != 0 {
+			r |= as
+		}
+	}
+	return r
+}
+
 func pathErr(op, name string, err error) error {
 	if err == nil {
 		return nil
