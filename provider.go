@@ -45,6 +45,17 @@ type Lock interface {
 	Unlock() error
 }
 
+// TryLocker is a Store that can take its lock without waiting for anybody:
+// ErrLocked at once if somebody holds one. Source uses it while the token is
+// still good (INTEROP §4: in the early window never wait for a lock).
+type TryLocker interface {
+	TryLock(ctx context.Context) (Lock, error)
+}
+
+// Noter is a Lock that has something to tell: a lock that was taken over, or
+// one that had to be done without.
+type Noter interface{ Notes() []string }
+
 // Prober is a Store that can tell cheaply (a stat) whether its document changed.
 type Prober interface {
 	Probe(ctx context.Context, last Document) (changed bool, err error)
@@ -52,7 +63,8 @@ type Prober interface {
 
 // Preparer is a Lock that can do in advance everything of a Save that may fail:
 // Source calls it before it spends a refresh token (DESIGN §6.6). An error means
-// that nothing may be spent; it matches ErrUnsafe or ErrConflict.
+// that nothing may be spent; it matches ErrUnsafe or ErrConflict. A second call
+// replaces what the first prepared; Unlock discards it.
 type Preparer interface {
 	Prepare(ctx context.Context, old Document) error
 }
@@ -107,21 +119,16 @@ var ErrNotSent = fmt.Errorf("%w: the request was not sent", ErrUnavailable)
 
 // Answer is what came back, as it came. It holds secrets and does not print.
 type Answer struct {
-	raw *[]byte
+	raw veiled
 	at  time.Time
 }
 
 // NewAnswer keeps the bytes of an answer, as Exchange.Received saw them, and the
 // time at which they arrived.
-func NewAnswer(raw []byte, at time.Time) Answer { return Answer{&raw, at} }
+func NewAnswer(raw []byte, at time.Time) Answer { return Answer{veil(raw), at} }
 
 // Raw is the answer's bytes; not to be changed.
-func (a Answer) Raw() []byte {
-	if a.raw == nil {
-		return nil
-	}
-	return *a.raw
-}
+func (a Answer) Raw() []byte { return a.raw.bytes() }
 
 // At is when the answer arrived (wall clock).
 func (a Answer) At() time.Time { return a.at }
@@ -195,7 +202,7 @@ type Credential struct {
 
 // Document is a document's bytes, whole. It holds secrets and does not print.
 type Document struct {
-	data  *[]byte
+	data  veiled
 	mod   time.Time
 	place string
 	notes []string
@@ -216,19 +223,14 @@ type DocumentInfo struct {
 
 // NewDocument is for implementers of Store. data is kept, not copied.
 func NewDocument(data []byte, info DocumentInfo) Document {
-	return Document{&data, info.Modified, info.Place, info.Notes, info.Tag}
+	return Document{veil(data), info.Modified, info.Place, info.Notes, info.Tag}
 }
 
 // Bytes are the document's; not to be changed.
-func (d Document) Bytes() []byte {
-	if d.data == nil {
-		return nil
-	}
-	return *d.data
-}
+func (d Document) Bytes() []byte { return d.data.bytes() }
 
 // IsZero reports whether d was never loaded.
-func (d Document) IsZero() bool { return d.data == nil }
+func (d Document) IsZero() bool { return d.data == veiled{} }
 
 // Modified is when the document last changed; zero: unknown.
 func (d Document) Modified() time.Time { return d.mod }

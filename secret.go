@@ -72,3 +72,18 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // LogValue is redacted.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// veiled are bytes that do not print: for bytes what Secret is for a string. One
+// pointer is not enough: for a wrong verb, and for a reflect.Value, fmt follows a
+// pointer to a slice even in an unexported field; it stops at a pointer to a
+// pointer.
+type veiled struct{ p **[]byte }
+
+func veil(b []byte) veiled { return veiled{new(&b)} }
+
+func (v veiled) bytes() []byte {
+	if v.p == nil {
+		return nil
+	}
+	return **v.p
+}

@@ -58,7 +58,9 @@ func NewToken(secret string, opts *TokenOptions) (Token, error) {
 	if opts == nil {
 		opts = &TokenOptions{}
 	}
-	return Token{&token{secret: NewSecret(secret), kind: opts.Kind, expires: opts.Expires, companions: opts.Companions.Clone()}}, nil
+	// Round takes the monotonic reading away: it stands still while a laptop
+	// sleeps, and comparisons would prefer it (FAILURES R18).
+	return Token{&token{secret: NewSecret(secret), kind: opts.Kind, expires: opts.Expires.Round(0), companions: opts.Companions.Clone()}}, nil
 }
 
 // headerSafe reports whether s can be a credential in a header: at least one,
@@ -78,12 +80,16 @@ func (t Token) Apply(h http.Header) {
 	if t.t == nil {
 		return
 	}
+	for name := range h { // Del would miss a name that is not canonical
+		switch http.CanonicalHeaderKey(name) {
+		case "Authorization", "X-Api-Key":
+			delete(h, name)
+		}
+	}
 	switch t.t.kind {
 	case APIKey:
-		h.Del("Authorization")
 		h.Set("X-Api-Key", t.t.secret.Reveal())
 	default:
-		h.Del("X-Api-Key")
 		h.Set("Authorization", "Bearer "+t.t.secret.Reveal())
 	}
 	for name, values := range t.t.companions {
@@ -91,25 +97,31 @@ func (t Token) Apply(h http.Header) {
 	}
 }
 
-// merge adds the values that the comma-separated list h[name] lacks.
+// merge adds the items that the comma-separated list h[name] lacks.
 func merge(h http.Header, name string, values []string) {
-	var have []string
-	for _, line := range h.Values(name) {
-		for item := range strings.SplitSeq(line, ",") {
-			if item = strings.TrimSpace(item); item != "" {
-				have = append(have, item)
-			}
-		}
-	}
+	have := items(h.Values(name))
 	n := len(have)
-	for _, v := range values {
-		if !slices.Contains(have, v) {
-			have = append(have, v)
+	for _, item := range items(values) {
+		if !slices.Contains(have, item) {
+			have = append(have, item)
 		}
 	}
 	if len(have) > n {
 		h.Set(name, strings.Join(have, ","))
 	}
+}
+
+// items are those of a comma-separated list on any number of lines (RFC 9110 §5.6.1).
+func items(lines []string) []string {
+	var all []string
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				all = append(all, item)
+			}
+		}
+	}
+	return all
 }
 
 // Reveal returns the secret: the one way out.

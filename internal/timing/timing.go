@@ -36,7 +36,7 @@ type Protocol struct {
 	LookMin, LookMax time.Duration
 
 	// One send.
-	Answer       time.Duration   // from the last byte sent to the last byte of the answer
+	Answer       time.Duration   // from the first byte sent to the last byte of the answer
 	UnsentWithin time.Duration   // tries that never left share this much time
 	UnsentPause  []time.Duration // waits before the second and later such tries
 	Repeat       []time.Duration // waits before the same token is sent again after an unknown outcome

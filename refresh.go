@@ -1,0 +1,882 @@
+package evercred
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/evercred/evercred/internal/crash"
+	"github.com/evercred/evercred/internal/decide"
+	"github.com/evercred/evercred/internal/ledger"
+)
+
+// flight is one refresh in this process, shared by all its callers. It reads
+// like DESIGN §6: internal/decide says what to do next, and the methods below,
+// in the order of its steps, do it. Everything but done, result, err and phase
+// belongs to the flight's own goroutine.
+type flight struct {
+	s       *Source
+	purpose purpose
+	phase   atomic.Int32 // decide.Do, for the error of a caller that stops waiting
+
+	done   chan struct{} // closed when result and err are final
+	result Refreshed
+	err    error
+
+	ask    decide.Ask
+	until  time.Time // end of waiting, connecting and starting to send (monotonic)
+	ctx    context.Context
+	stop   context.CancelFunc // ends what has not been sent
+	lock   Lock
+	taking chan taken
+	keeper ledger.Keeper
+	slept  time.Duration // sleep of the machine before the lock was taken
+
+	doc     Document   // the latest look
+	cred    Credential // the latest look; after a save: what was saved
+	looked  error      // why the latest look failed
+	memory  ledger.Memory
+	record  ledger.Record // the attempt of the last send, or the one being recovered
+	sent    Credential    // what the last send sent
+	sentAt  time.Time
+	outcome Outcome
+	cause   error // what stood in the way last
+	pause   time.Duration
+	unsaved bool // the successor could not be saved
+	wasLost time.Time
+}
+
+// taken is what came of Store.Lock.
+type taken struct {
+	lock Lock
+	err  error
+}
+
+func newFlight(s *Source, p purpose) *flight {
+	return &flight{s: s, purpose: p, done: make(chan struct{})}
+}
+
+// fly runs the flight to its end. It always completes: a panic becomes an
+// error, and whatever it held is released.
+func (f *flight) fly(ctx context.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.err = panicked(p)
+		}
+	}()
+	f.until = time.Now().Add(f.s.opts.RefreshTimeout)
+	var cancel context.CancelFunc
+	f.ctx, cancel = context.WithDeadline(ctx, f.until)
+	defer cancel()
+	f.stop = cancel
+	closed := make(chan struct{})
+	defer close(closed)
+	f.s.owned.Go(func() { // Close ends what has not been sent
+		select {
+		case <-f.s.closing:
+			cancel()
+		case <-closed:
+		}
+	})
+	defer f.unlock()
+
+	f.ask = decide.Ask{Force: f.purpose.force, ReadOnly: f.s.opts.ReadOnly}
+	if c := f.s.cur.Load(); c != nil && c.rejected {
+		f.ask.Replace = c.token.Fingerprint()
+	}
+	f.perform(ctx)
+}
+
+// perform is the loop of the transaction.
+func (f *flight) perform(ctx context.Context) {
+	state, event := decide.State{Ask: f.ask}, decide.Event{Kind: decide.Begin}
+	for {
+		var act decide.Action
+		state, act = decide.Next(state, event)
+		f.ask = state.Ask
+		f.phase.Store(int32(act.Do))
+		f.learn(act)
+		switch act.Do {
+		case decide.Look: // 1, 2
+			event = f.look(ctx, decide.Looked)
+		case decide.Lock: // 3
+			event = f.takeLock(state.Patient)
+		case decide.KeepWaiting:
+			event = f.watch()
+		case decide.LookAgain: // 4, 5
+			event = f.lookAgain(ctx)
+		case decide.CloseAttempt:
+			event = f.closeAttempt(act)
+		case decide.Prepare: // 6
+			event = f.prepare(ctx)
+		case decide.Send: // 7, 8
+			event = f.send()
+		case decide.Pause:
+			event = f.wait(act)
+		case decide.Save: // 9
+			event = f.save(ctx, act)
+		case decide.Clear: // 10
+			event = f.clear()
+		case decide.ServeUnsaved: // 11
+			f.serveUnsaved()
+			return
+		case decide.Serve:
+			f.serve(act)
+			return
+		default:
+			f.fail(act)
+			return
+		}
+	}
+}
+
+// look is steps 1 and 2: the store and the shared memory, without any lock.
+func (f *flight) look(ctx context.Context, kind decide.EventKind) decide.Event {
+	f.doc, f.cred, f.looked = f.s.load(ctx)
+	event := decide.Event{Kind: kind, Sight: f.sight()}
+	var err error
+	if f.memory, err = f.s.book.Memory(); err != nil {
+		// A ledger that cannot be read is found again, and refused, when the
+		// guard is taken; until then the valid token is served.
+		f.memory = ledger.Memory{}
+	}
+	event.Facts = decide.Recall(f.memory, event.Sight, f.ask, f.now(), *f.s.seams.Times)
+	event.Facts.Escrow = f.escrow(event.Sight)
+	return event
+}
+
+// escrow reports whether the ledger holds an answer that can be acted on: a
+// successor of what is stored, or what is left of one that is stored already.
+// A part of an answer that names no successor is of no use to a look.
+func (f *flight) escrow(v decide.Sight) bool {
+	if pending, err := f.s.book.Pending(); err != nil || !pending {
+		return false
+	}
+	records, err := f.s.book.Attempts()
+	if err != nil {
+		return false
+	}
+	for _, r := range records {
+		a := f.attempt(r, "")
+		if a.Answer && (a.Verdict == decide.Granted || v.Kind == decide.Present && a.Refresh != v.Refresh) {
+			return true
+		}
+	}
+	return false
+}
+
+// sight is what decide may know of the latest look.
+func (f *flight) sight() decide.Sight {
+	switch {
+	case errors.Is(f.looked, ErrNotFound):
+		return decide.Sight{Kind: decide.Absent}
+	case f.looked != nil:
+		return decide.Sight{Kind: decide.Unreadable}
+	}
+	c := f.cred
+	v := decide.Sight{Kind: decide.Present, Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint()}
+	if c.Blanked {
+		v.Kind = decide.Blanked
+	}
+	v.Early, v.Late = f.s.windows(c)
+	now := f.now()
+	v.Left = decide.Forever
+	if !c.Expires.IsZero() {
+		v.Left = c.Expires.Sub(now)
+	}
+	v.Deadline = !c.Deadline.IsZero() && !now.Before(c.Deadline)
+	return v
+}
+
+// takeLock is step 3: the guard, then the owner's locks. It is taken on the
+// side, so that the store can be watched meanwhile.
+func (f *flight) takeLock(patient bool) decide.Event {
+	f.taking = make(chan taken, 1)
+	take := f.s.store.Lock
+	ctx, cancel := f.ctx, context.CancelFunc(func() {})
+	if !patient {
+		if t, ok := f.s.store.(TryLocker); ok {
+			take = t.TryLock
+		} else {
+			ctx, cancel = context.WithTimeout(ctx, f.s.seams.Times.TryMax)
+		}
+	}
+	// One goroutine, and unlock awaits it: a lock that is taken after the flight
+	// lost interest must still be released.
+	go func(out chan<- taken) {
+		defer cancel()
+		defer func() {
+			if p := recover(); p != nil {
+				out <- taken{err: panicked(p)}
+			}
+		}()
+		l, err := take(ctx)
+		out <- taken{l, err}
+	}(f.taking)
+	f.pause = f.s.seams.Times.LookMin
+	return f.watch()
+}
+
+// watch waits for the lock, or for the next look at the store, which is what
+// lets a thousand waiters leave together.
+func (f *flight) watch() decide.Event {
+	timer := time.NewTimer(f.pause)
+	defer timer.Stop()
+	select {
+	case t := <-f.taking:
+		f.taking = nil
+		return f.lockTaken(t)
+	case <-timer.C:
+	}
+	f.pause = min(f.pause*5/4, f.s.seams.Times.LookMax)
+	if changed, err := f.s.changed(f.ctx, f.doc); err == nil && !changed {
+		event := decide.Event{Kind: decide.Watched, Sight: f.sight()}
+		f.memory, _ = f.s.book.Memory()
+		event.Facts = decide.Recall(f.memory, event.Sight, f.ask, f.now(), *f.s.seams.Times)
+		if event.Facts.Cooldown || event.Facts.Dead {
+			event.Facts.Escrow = f.escrow(event.Sight)
+		}
+		return event
+	}
+	return f.look(f.ctx, decide.Watched)
+}
+
+func (f *flight) lockTaken(t taken) decide.Event {
+	switch {
+	case t.err == nil:
+	case errors.Is(t.err, ErrNotFound): // the user logged out meanwhile
+		return f.look(f.ctx, decide.Watched)
+	case errors.Is(t.err, ErrLocked), f.ctx.Err() != nil:
+		f.cause = t.err
+		return decide.Event{Kind: decide.LockHeld}
+	default:
+		f.cause = t.err
+		return decide.Event{Kind: decide.LockUnsafe}
+	}
+	f.lock = t.lock
+	f.slept = f.sleptSoFar()
+	if g, ok := t.lock.(guarded); ok {
+		f.keeper = g.Guard()
+	} else if v, ok := f.s.book.(ledger.Keeper); ok {
+		f.keeper = v
+	}
+	if n, ok := t.lock.(Noter); ok {
+		for _, note := range n.Notes() {
+			f.s.tell(Event{Kind: EventTakeover, Detail: note})
+		}
+	}
+	crash.At(crash.DuringLock)
+	return decide.Event{Kind: decide.LockTaken}
+}
+
+// sleptSoFar is how long the machine has slept since it was started.
+func (f *flight) sleptSoFar() time.Duration {
+	return f.s.seams.Clock.Boot() - f.s.seams.Clock.Awake()
+}
+
+// unlock releases what is held, or is still being taken.
+func (f *flight) unlock() {
+	if f.taking != nil {
+		f.stop()
+		if t := <-f.taking; t.lock != nil {
+			f.lock = t.lock
+		}
+		f.taking = nil
+	}
+	if f.lock != nil {
+		if err := f.lock.Unlock(); err != nil {
+			f.s.tell(Event{Kind: EventStrange, Detail: "a lock could not be released", Err: err})
+		}
+		f.lock, f.keeper = nil, nil
+	}
+}
+
+// lookAgain is step 4, and what step 5 needs to know.
+func (f *flight) lookAgain(ctx context.Context) decide.Event {
+	event := f.look(ctx, decide.LookedAgain)
+	records, err := f.keeper.Attempts()
+	if err != nil {
+		f.cause = cannot("the ledger cannot be read", ReasonCannotSave, err)
+		return decide.Event{Kind: decide.PrepareFailed}
+	}
+	for _, r := range records {
+		event.Attempts = append(event.Attempts, f.attempt(r, f.keeper.BootID()))
+	}
+	return event
+}
+
+// attempt is what decide may know of a record (step 5).
+func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
+	intent := r.Intent()
+	a := decide.Attempt{ID: intent.ID, Refresh: intent.Refresh, Access: intent.Access, Corrupt: r.Corrupt(), Sent: !r.NeverSent(boot)}
+	a.OtherLogin = !intent.Deadline.IsZero() && !f.cred.Deadline.IsZero() && !intent.Deadline.Equal(f.cred.Deadline)
+	if at, ok := r.Sent(); ok && intent.Refresh == f.cred.Refresh.Fingerprint() {
+		f.wasLost = at
+	}
+	a.Answer = r.HasAnswer()
+	if a.Answer {
+		o := f.parse(r, f.cred)
+		a.Verdict = verdicts[o.Verdict]
+		a.Rotated = o.Credential.Refresh.Fingerprint() != intent.Refresh
+		if o.Verdict == Granted && o.Credential.Refresh.IsZero() {
+			a.Verdict = decide.Unknown // the stored half is gone, and the answer names none
+		}
+	}
+	return a
+}
+
+var verdicts = map[Verdict]decide.Verdict{
+	Unknown: decide.Unknown, Granted: decide.Granted, Committed: decide.Committed,
+	Limited: decide.Limited, Refused: decide.Refused, Foreign: decide.Foreign,
+}
+
+// parse understands the answer that a record holds.
+func (f *flight) parse(r ledger.Record, sent Credential) Outcome {
+	raw, at, _ := r.Answer()
+	return f.s.refresher.Parse(NewAnswer(raw, at), sent)
+}
+
+func (f *flight) closeAttempt(act decide.Action) decide.Event {
+	r := f.find(act.Attempt)
+	if r == nil {
+		return decide.Event{Kind: decide.AttemptClosed}
+	}
+	if act.CloseAs == "lost" {
+		at, _ := r.Sent()
+		f.s.tell(Event{Kind: EventLost, Until: at, Detail: "the answer to a refresh was lost"})
+	}
+	if err := r.Close(act.CloseAs, "", f.now()); err != nil {
+		f.cause = cannot("an attempt in the ledger cannot be closed", ReasonCannotSave, err)
+		return decide.Event{Kind: decide.PrepareFailed}
+	}
+	return decide.Event{Kind: decide.AttemptClosed}
+}
+
+func (f *flight) find(id string) ledger.Record {
+	records, _ := f.keeper.Attempts()
+	for _, r := range records {
+		if r.Intent().ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// prepare is step 6: everything that can fail fails before the token is spent.
+func (f *flight) prepare(ctx context.Context) decide.Event {
+	if p, ok := f.lock.(Preparer); ok {
+		if err := p.Prepare(ctx, f.doc); err != nil {
+			f.cause = err
+			if errors.Is(err, ErrConflict) {
+				return decide.Event{Kind: decide.PrepareMoved}
+			}
+			return decide.Event{Kind: decide.PrepareFailed}
+		}
+	}
+	r, err := f.keeper.Begin(ledger.Intent{
+		Refresh:  f.cred.Refresh.Fingerprint(),
+		Access:   f.cred.Access.Fingerprint(),
+		Deadline: f.cred.Deadline,
+	})
+	if err != nil {
+		f.cause = cannot("the attempt cannot be recorded before it is made", ReasonCannotSave, err)
+		return decide.Event{Kind: decide.PrepareFailed}
+	}
+	f.record, f.sent, f.sentAt = r, f.cred, time.Time{}
+	return decide.Event{Kind: decide.Prepared}
+}
+
+// send is steps 7 and 8: verify, send once, and make the answer durable before
+// anybody understands it.
+func (f *flight) send() decide.Event {
+	x := &exchange{f: f}
+	answer, err := f.s.refresher.Send(f.ctx, f.sent, x)
+	if x.sent.IsZero() || errors.Is(err, ErrNotSent) {
+		return f.notSent(x, err)
+	}
+	f.sentAt = x.sent
+	if ferr := f.record.Finish(answer.At()); ferr != nil || x.err != nil {
+		f.s.tell(Event{Kind: EventStrange, Detail: "the answer could not be made durable in the ledger; it is saved directly", Err: errors.Join(ferr, x.err)})
+	}
+	crash.At(crash.AfterAnswer)
+	f.outcome = f.s.refresher.Parse(answer, f.sent)
+	event := decide.Event{Kind: decide.Answered, Verdict: verdicts[f.outcome.Verdict], Rotated: f.outcome.Rotated, Replied: err == nil}
+	f.cause = err
+	if f.outcome.Err != nil {
+		f.cause = f.outcome.Err
+	}
+	if f.outcome.Verdict == Unknown || f.outcome.Verdict == Committed {
+		f.wasLost = f.sentAt
+		f.s.tell(Event{Kind: EventUnknown, Refresh: f.sent.Refresh.Fingerprint(), Until: f.sentAt, Detail: "a refresh was sent and no usable answer came", Err: f.cause})
+	}
+	return event
+}
+
+func (f *flight) notSent(x *exchange, err error) decide.Event {
+	f.cause = err
+	verdict := decide.NotSent
+	switch {
+	case x.moved:
+		verdict = decide.Moved
+	case x.lockLost:
+		verdict = decide.LockLost
+		f.s.tell(Event{Kind: EventLockStolen, Detail: "before anything was sent", Err: err})
+	case err == nil:
+		f.cause = &Error{Kind: ErrUnavailable, Reason: ReasonBug, What: "a bug: the refresher neither sent nor said why"}
+	}
+	if verdict == decide.Moved {
+		if cerr := f.record.Close("not-sent", "", f.now()); cerr == nil {
+			f.record = nil
+		}
+	}
+	return decide.Event{Kind: decide.Answered, Verdict: verdict}
+}
+
+// exchange is what the flight lends to Refresher.Send.
+type exchange struct {
+	f        *flight
+	sent     time.Time
+	lockLost bool
+	moved    bool
+	err      error // of making the answer durable
+}
+
+// Ready is the last check before the first byte (step 7).
+func (x *exchange) Ready() error {
+	f := x.f
+	if err := f.ctx.Err(); err != nil {
+		return err
+	}
+	if err := f.lock.Check(); err != nil {
+		x.lockLost = true
+		return err
+	}
+	if slept := f.sleptSoFar(); slept-f.slept > time.Second {
+		x.moved, f.slept = true, slept // look again, and then ask the locks again
+		return errors.New("the machine slept since the lock was taken")
+	}
+	_, cred, err := f.s.load(f.ctx)
+	if err != nil || !cred.Refresh.Equal(f.sent.Refresh) {
+		x.moved = true
+		return errors.New("the store changed since the lock was taken")
+	}
+	crash.At(crash.BeforeSend)
+	return nil
+}
+
+// Sending notes that the token may be spent from now on.
+func (x *exchange) Sending() {
+	x.sent = x.f.now()
+	if err := x.f.record.MarkSending(x.sent); err != nil {
+		x.err = err
+	}
+}
+
+// Received makes a piece of the answer durable (step 8).
+func (x *exchange) Received(p []byte) {
+	if err := x.f.record.Append(p); err != nil {
+		x.err = err
+	}
+	crash.At(crash.DuringAnswer)
+}
+
+// wait is the pause before a send is tried or repeated (8a, 8b).
+func (f *flight) wait(act decide.Action) decide.Event {
+	t := f.s.seams.Times
+	d := pick(t.Repeat, act.Repeat)
+	if act.Unsent > 0 {
+		d = pick(t.UnsentPause, act.Unsent)
+	}
+	if time.Now().Add(d).After(f.until) || !sleep(f.ctx, f.s.closing, d) {
+		return decide.Event{Kind: decide.TimeUp}
+	}
+	return decide.Event{Kind: decide.Paused}
+}
+
+func pick(waits []time.Duration, n int) time.Duration {
+	if n <= 0 || len(waits) == 0 {
+		return 0
+	}
+	return waits[min(n, len(waits))-1]
+}
+
+// save is step 9: the successor goes into the store by compare-and-swap.
+func (f *flight) save(ctx context.Context, act decide.Action) decide.Event {
+	if act.Attempt != "" { // step 5: what a dead process left
+		if f.record = f.find(act.Attempt); f.record == nil {
+			f.cause = errors.New("the attempt is gone")
+			return decide.Event{Kind: decide.SaveFailed}
+		}
+		f.sent = f.cred
+		f.outcome = f.parse(f.record, f.cred)
+		f.result.Recovered = true
+	}
+	f.fill()
+	if act.OverBlank {
+		f.s.tell(Event{Kind: EventOverBlank, Detail: "the login was blanked by a process that refreshed with the spent token"})
+	}
+	data, err := f.s.codec.Encode(f.doc.Bytes(), f.outcome.Credential)
+	if err == nil {
+		var doc Document
+		if doc, err = f.s.store.Save(ctx, f.doc, data); err == nil {
+			f.doc, f.cred = doc, f.outcome.Credential
+			return decide.Event{Kind: decide.Saved}
+		}
+	}
+	if errors.Is(err, ErrConflict) {
+		return f.look(ctx, decide.SaveMoved)
+	}
+	f.cause = err
+	return decide.Event{Kind: decide.SaveFailed}
+}
+
+// fill gives the successor an end where the endpoint named none, or none that
+// can be believed (step 8).
+func (f *flight) fill() {
+	c := &f.outcome.Credential
+	c.Blanked = false
+	if f.outcome.Lifetime <= 0 {
+		t := f.s.seams.Times
+		f.outcome.Lifetime = t.LifetimeUnknown
+		if g := f.memory.Granted; g != nil && g.Lifetime > 0 {
+			f.outcome.Lifetime = min(f.outcome.Lifetime, g.Lifetime)
+		}
+		at := f.now()
+		if _, arrived, _ := f.record.Answer(); !arrived.IsZero() {
+			at = arrived
+		}
+		c.Expires = at.Add(f.outcome.Lifetime)
+	}
+	for _, strange := range f.outcome.Strange {
+		f.s.tell(Event{Kind: EventStrange, Detail: strange})
+	}
+	f.outcome.Strange = nil
+}
+
+// clear is step 10: the attempt is closed after the read-back. What it taught
+// was noted before (learn).
+func (f *flight) clear() decide.Event {
+	f.closeAll("saved", f.outcome.Credential.Refresh.Fingerprint())
+	f.s.mu.Lock()
+	f.s.unsaved = nil
+	f.s.mu.Unlock()
+	kind := EventGranted
+	if f.result.Recovered {
+		kind = EventRecovered
+	} else {
+		f.result.Granted = true
+	}
+	f.s.tell(Event{Kind: kind, Access: f.cred.Access.Fingerprint(), Refresh: f.cred.Refresh.Fingerprint(), Until: f.cred.Expires})
+	f.record = nil
+	return decide.Event{Kind: decide.Cleared}
+}
+
+// closeAll closes every attempt of the refresh token that was sent.
+func (f *flight) closeAll(reason, successor string) {
+	records, _ := f.keeper.Attempts()
+	print := f.sent.Refresh.Fingerprint()
+	if f.record != nil {
+		print = f.record.Intent().Refresh
+	}
+	for _, r := range records {
+		if r.Intent().Refresh != print {
+			continue
+		}
+		if err := r.Close(reason, successor, f.now()); err != nil {
+			f.s.tell(Event{Kind: EventStrange, Detail: "an attempt in the ledger could not be closed", Err: err})
+		}
+	}
+}
+
+// learn does what comes before an action: the lesson goes into the shared
+// memory, the attempt is closed.
+func (f *flight) learn(act decide.Action) {
+	if act.Lesson.Kind != decide.LearnNothing && f.keeper != nil {
+		f.remember(act)
+	}
+	if act.CloseAs == "" || act.Do == decide.CloseAttempt || f.keeper == nil {
+		return
+	}
+	switch act.CloseAs {
+	case "refused", "logged-out", "another-login":
+		f.closeAll(act.CloseAs, "")
+	default:
+		if f.record != nil {
+			_ = f.record.Close(act.CloseAs, "", f.now())
+		}
+	}
+	f.record = nil
+	if act.Dropped {
+		f.s.tell(Event{Kind: EventDropped, Detail: "the user logged out or in meanwhile; the new token was not written"})
+	}
+}
+
+func (f *flight) remember(act decide.Action) {
+	m, err := f.keeper.Memory()
+	if err != nil {
+		m = f.memory
+	}
+	c := f.outcome.Credential
+	note := decide.Note{
+		Now: f.now(), Print: f.sent.Refresh.Fingerprint(), SentAt: f.sentAt, Rotated: f.outcome.Rotated,
+		Grant:  ledger.Granted{At: f.now(), Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint(), Lifetime: f.outcome.Lifetime},
+		Jitter: func(d time.Duration) time.Duration { return rand.N(d) },
+	}
+	if note.Print == "" {
+		note.Print = f.cred.Refresh.Fingerprint()
+	}
+	if act.Do == decide.CloseAttempt || f.result.Recovered {
+		if r := f.recordOf(act); r != nil {
+			note.Print = r.Intent().Refresh
+		}
+	}
+	if act.Lesson.Lost {
+		note.SentAt = f.wasLost
+	}
+	if f.outcome.Err != nil {
+		note.RetryAt, note.What = f.outcome.Err.RetryAfter, f.outcome.Err.Error()
+	} else if f.cause != nil {
+		note.What = f.cause.Error()
+	}
+	m = decide.Remember(m, act.Lesson, note, *f.s.seams.Times)
+	if err := f.keeper.SetMemory(m); err != nil {
+		f.s.tell(Event{Kind: EventStrange, Detail: "the ledger's memory could not be written", Err: err})
+	}
+	f.memory = m
+	f.tellLesson(act.Lesson.Kind, m)
+}
+
+func (f *flight) recordOf(act decide.Action) ledger.Record {
+	if act.Attempt != "" {
+		return f.find(act.Attempt)
+	}
+	return f.record
+}
+
+func (f *flight) tellLesson(kind decide.LessonKind, m ledger.Memory) {
+	switch kind {
+	case decide.LearnDead:
+		e := Event{Kind: EventRefused, Refresh: m.Print, Err: f.cause}
+		if !m.Dead.Lost.IsZero() {
+			e.Kind, e.Until = EventLost, m.Dead.Lost
+		}
+		f.s.tell(e)
+	case decide.LearnUnreachable, decide.LearnForeign, decide.LearnUnknown, decide.LearnLimited:
+		f.s.tell(Event{Kind: EventCooldown, Until: m.Cooldown.Until, Err: f.cause})
+	case decide.LearnRefusedSuccessor:
+		f.s.tell(Event{Kind: EventCooldown, Until: m.Refused.Until, Detail: "the API refuses fresh tokens"})
+	}
+}
+
+// serve is the good end: what was last seen or saved is handed out.
+func (f *flight) serve(act decide.Action) {
+	if act.Adopted {
+		f.result.Adopted = true
+		f.dropUnsaved()
+		f.s.tell(Event{Kind: EventAdopted, Access: f.cred.Access.Fingerprint(), Refresh: f.cred.Refresh.Fingerprint()})
+	}
+	f.result.Token = f.s.publish(f.doc, f.cred)
+	if act.Cause != decide.None {
+		f.result.Err = f.error(act.Cause)
+		f.s.rest()
+		f.s.tell(Event{Kind: EventUnavailable, Access: f.cred.Access.Fingerprint(), Err: f.result.Err})
+	}
+}
+
+// serveUnsaved is step 11: the token is good, and losing it is the bug. It is
+// served from memory, its attempt stays in the ledger, and the save is tried
+// again until it succeeds or the Source is closed.
+func (f *flight) serveUnsaved() {
+	c := f.outcome.Credential
+	sent := f.sent.Refresh.Fingerprint()
+	if f.record != nil {
+		sent = f.record.Intent().Refresh
+	}
+	f.result.Unsaved, f.result.Granted = true, !f.result.Recovered
+	f.result.Err = cannot("the new token could not be saved; it is kept in the ledger and in memory", ReasonCannotSave, f.cause)
+	f.result.Token = f.s.publish(f.doc, c)
+	f.s.tell(Event{Kind: EventSaveFailed, Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint(), Err: f.result.Err})
+	f.s.mu.Lock()
+	first := f.s.unsaved == nil
+	f.s.unsaved = &successor{c, sent}
+	f.s.mu.Unlock()
+	if first {
+		f.s.owned.Go(f.s.saveLater)
+	}
+}
+
+// saveLater tries to save what is unsaved, with backoff, until it is saved,
+// somebody else's login has taken its place, or the Source is closed.
+func (s *Source) saveLater() {
+	for d := s.seams.Times.SaveRetryMin; ; d = min(2*d, s.seams.Times.SaveRetryMax) {
+		if !sleep(context.Background(), s.closing, d) {
+			return
+		}
+		f, _, err := s.board(context.Background(), purpose{save: true})
+		if err != nil {
+			return
+		}
+		<-f.done
+		if !s.isUnsaved() {
+			s.tell(Event{Kind: EventSavedLate})
+			return
+		}
+	}
+}
+
+func (f *flight) dropUnsaved() {
+	f.s.mu.Lock()
+	f.s.unsaved = nil
+	f.s.mu.Unlock()
+}
+
+// fail is the end without a token, unless memory still has a good one that the
+// cause says nothing about.
+func (f *flight) fail(act decide.Action) {
+	err := f.error(act.Cause)
+	switch act.Cause {
+	case decide.NotFound, decide.WasBlanked:
+		f.dropUnsaved()
+		f.s.cur.Store(nil)
+	default:
+		if c := f.s.cur.Load(); c != nil && !c.rejected && !f.ask.Force && f.valid(c) {
+			f.result.Token, f.result.Err = c.token, err
+			f.s.rest()
+			f.s.tell(Event{Kind: EventUnavailable, Access: c.token.Fingerprint(), Err: err})
+			return
+		}
+	}
+	f.err = err
+}
+
+func (f *flight) valid(c *current) bool {
+	end := c.token.Expires()
+	return end.IsZero() || f.now().Before(end)
+}
+
+func (f *flight) now() time.Time { return f.s.seams.Clock.Now() }
+
+// late is the error of a caller whose context ended while the flight went on.
+func (f *flight) late(ctxErr error) error {
+	what, kind := "the refresh did not end in time; it goes on", ErrUnavailable
+	if do := decide.Do(f.phase.Load()); do == decide.Lock || do == decide.KeepWaiting {
+		what, kind = "another process holds the refresh lock", ErrLocked
+	}
+	return &Error{Kind: kind, Reason: ReasonTimeout, What: what, Err: ctxErr}
+}
+
+// cannot is an ErrUnsafe with a cause that may already be one.
+func cannot(what string, reason Reason, err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Kind == ErrUnsafe {
+		return err
+	}
+	return &Error{Kind: ErrUnsafe, Reason: reason, What: what, Err: err}
+}
+
+// error says what stands in the way of a successor.
+func (f *flight) error(cause decide.Cause) error {
+	e := &Error{Reason: Reason(cause), Where: f.doc.Place()}
+	switch cause {
+	case decide.NotFound, decide.CannotRead:
+		return f.looked
+	case decide.WasBlanked:
+		e.Kind, e.What = ErrLoginRequired, "the login was blanked by its owner: the endpoint refused its refresh token"
+	case decide.Deadline:
+		e.Kind, e.What = ErrLoginRequired, "the login itself ended at "+f.cred.Deadline.Format(time.RFC3339)
+	case decide.NoRefresh:
+		e.Kind, e.What = ErrLoginRequired, "the access token ended and there is no refresh token"
+	case decide.WasRefused:
+		e.Kind, e.What, e.Err = ErrLoginRequired, "the endpoint refused the refresh token for good", f.refusal()
+	case decide.LostAnswer:
+		at := f.wasLost
+		if f.memory.Dead != nil && !f.memory.Dead.Lost.IsZero() {
+			at = f.memory.Dead.Lost
+		}
+		e.Kind, e.What = ErrLoginRequired, "the answer to the refresh of "+at.Format(time.RFC3339)+" was lost, and the endpoint refuses the old token"
+	case decide.OlderCopy:
+		e.Kind, e.What = ErrLoginRequired, "the file went back to an older copy: its refresh token was already used"
+	case decide.Cooldown:
+		return f.coolingDown(f.memory.Cooldown)
+	case decide.APIRefuses:
+		e.Kind, e.What = ErrUnavailable, "the API refuses fresh tokens"
+		if r := f.memory.Refused; r != nil {
+			e.RetryAt = r.Until
+		}
+	case decide.Spacing:
+		e.Kind, e.What = ErrUnavailable, "an earlier refresh may still be under way"
+		if u := f.memory.Unanswered; u != nil {
+			e.RetryAt = u.At.Add(f.s.seams.Times.Spacing)
+		}
+	case decide.ReadOnly:
+		e.Kind, e.What = ErrUnavailable, "the token has to be renewed, and refreshing is switched off"
+	case decide.Unreachable, decide.NotEndpoint, decide.RateLimited, decide.UnknownOutcome:
+		return f.unavailable(cause)
+	case decide.Locked:
+		return f.notLocked()
+	case decide.CannotLock:
+		return cannot("the refresh lock cannot be made", ReasonCannotLock, f.cause)
+	case decide.CannotSave:
+		return cannot("a new token could not be saved, so none was asked for", ReasonCannotSave, f.cause)
+	default:
+		e.Kind, e.Reason, e.What = ErrUnavailable, ReasonBug, "a bug: no rule for what was seen"
+	}
+	return e
+}
+
+// refusal repeats the endpoint's words only in the flight that heard them.
+func (f *flight) refusal() error {
+	if f.outcome.Err != nil && f.outcome.Verdict == Refused {
+		return f.outcome.Err
+	}
+	return nil
+}
+
+func (f *flight) coolingDown(c *ledger.Cooldown) error {
+	if c == nil {
+		return &Error{Kind: ErrUnavailable, Reason: ReasonUnreachable, What: "refreshing rests after a failure"}
+	}
+	return &Error{
+		Kind: ErrUnavailable, Reason: Reason(c.Reason), RetryAt: c.Until,
+		What: fmt.Sprintf("refreshing rests until %s after a failure (%s)", c.Until.Format(time.TimeOnly), c.What),
+	}
+}
+
+func (f *flight) unavailable(cause decide.Cause) error {
+	e := &Error{Kind: ErrUnavailable, Reason: Reason(cause), Err: f.cause}
+	if f.memory.Cooldown != nil {
+		e.RetryAt = f.memory.Cooldown.Until
+	}
+	switch cause {
+	case decide.Unreachable:
+		e.What = "the token endpoint cannot be reached"
+	case decide.RateLimited:
+		e.What = "the token endpoint asks for a pause"
+	case decide.UnknownOutcome:
+		e.What = "the refresh was sent and no usable answer came"
+	default:
+		e.What = "what answered is not the token endpoint, or refused the request for a reason of its own"
+		if f.outcome.Err != nil && f.outcome.Err.Code != "" {
+			e.Reason, e.What = ReasonEndpointError, "the token endpoint refused the request, not the login"
+		}
+	}
+	return e
+}
+
+func (f *flight) notLocked() error {
+	var e *Error
+	if errors.As(f.cause, &e) {
+		if e.Kind == ErrLocked {
+			return f.cause
+		}
+	}
+	select {
+	case <-f.s.closing:
+		return errClosed
+	default:
+	}
+	return &Error{Kind: ErrLocked, Reason: ReasonLocked, What: "another process holds the refresh lock", Where: f.doc.Place(), Err: f.cause}
+}

@@ -1,0 +1,96 @@
+package evercred
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/evercred/evercred/internal/decide"
+	"github.com/evercred/evercred/internal/ledger"
+)
+
+// Status reads the store and the ledger and says what Token would do. It never
+// refreshes, takes no lock, writes nothing and holds no secret. An error means
+// that ctx ended or the Source was closed; what is wrong with the login stands
+// in Status.Err.
+func (s *Source) Status(ctx context.Context) (Status, error) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return Status{}, errClosed
+	}
+	f := newFlight(s, purpose{})
+	f.ask = decide.Ask{ReadOnly: s.opts.ReadOnly}
+	look := f.look(ctx, decide.Looked)
+	if err := ctx.Err(); err != nil {
+		return Status{}, err
+	}
+	st := Status{
+		Place: f.doc.Place(), Notes: append(append([]string(nil), f.doc.Notes()...), f.cred.Notes...),
+		Access: look.Sight.Access, Refresh: look.Sight.Refresh,
+		Expires: f.cred.Expires, Deadline: f.cred.Deadline, Scopes: f.cred.Scopes,
+		Plan: f.cred.Plan, Tier: f.cred.Tier, ClientID: f.cred.ClientID,
+		Ledger: s.ledgerStatus(f.memory, look.Facts),
+	}
+	// What decide would do without going on to a lock is what Token would say.
+	next := decide.State{Ask: f.ask}
+	_, act := decide.Next(next, look)
+	st.State, st.Usable, st.Renewable = judge(look, act)
+	if act.Cause != decide.None {
+		st.Err = f.error(act.Cause)
+	}
+	if st.Renewable && !st.Expires.IsZero() {
+		early, _ := s.windows(f.cred)
+		st.RenewAt = st.Expires.Add(-early)
+	}
+	return st, nil
+}
+
+// judge names the state of a login.
+func judge(look decide.Event, act decide.Action) (state State, usable, renewable bool) {
+	v := look.Sight
+	usable = v.Kind == decide.Present && v.Access != "" && v.Left > 0
+	switch v.Kind {
+	case decide.Absent:
+		return StateLoggedOut, false, false
+	case decide.Unreadable:
+		return StateUnreadable, false, false
+	case decide.Blanked:
+		return StateBlanked, false, look.Facts.Escrow
+	}
+	renewable = v.Refresh != "" && !v.Deadline && !look.Facts.Dead && !(look.Facts.Spent && !look.Facts.Escrow)
+	switch {
+	case usable && v.Left > v.Early:
+		return StateFresh, true, renewable
+	case v.Refresh == "":
+		return StateNoRenewal, usable, false
+	case !renewable && !usable:
+		return StateDead, false, false
+	case usable:
+		return StateExpiring, true, renewable
+	}
+	return StateExpired, false, renewable
+}
+
+func (s *Source) ledgerStatus(m ledger.Memory, facts decide.Facts) LedgerStatus {
+	l := LedgerStatus{Path: s.book.Path()}
+	l.Exists, _ = s.book.Exists()
+	if m.Cooldown != nil && facts.Cooldown {
+		l.CooldownUntil, l.CooldownWhy = m.Cooldown.Until, Reason(m.Cooldown.Reason)
+	}
+	if m.Granted != nil {
+		l.LastGrant = m.Granted.At
+	}
+	records, _ := s.book.Attempts()
+	for _, r := range records {
+		l.Open++
+		if r.HasAnswer() {
+			l.Escrow++
+		}
+	}
+	if h, held, err := s.book.Holder(); err == nil && held {
+		l.Holder = fmt.Sprintf("pid %d since %s", h.ID.PID, h.Since.Format(time.TimeOnly))
+	}
+	return l
+}
