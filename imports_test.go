@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"filestore", "keychain", "grant", "oauth2src", "credtest"},
 	{"owner/*"},
 	{"internal/cli"},
-	{"cmd/*", "internal/proof", "internal/proof/*"},
+	{"cmd/*", "internal/measure", "internal/measure/*", "internal/proof", "internal/proof/*"},
 }
 
 // environment are the files that may look at it: the command, the owners' path

@@ -248,7 +248,11 @@ func (f *flight) lockTaken(t taken) decide.Event {
 	switch {
 	case t.err == nil:
 	case errors.Is(t.err, ErrNotFound): // the user logged out meanwhile
-		return f.look(f.ctx, decide.Watched)
+		if event := f.look(f.ctx, decide.Watched); event.Sight.Kind == decide.Absent {
+			return event
+		}
+		f.cause = t.err
+		return decide.Event{Kind: decide.LockHeld}
 	case errors.Is(t.err, ErrLocked), f.ctx.Err() != nil:
 		f.cause = t.err
 		return decide.Event{Kind: decide.LockHeld}

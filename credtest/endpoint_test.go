@@ -5,18 +5,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/evercred/evercred/internal/issuer"
 )
 
 func TestEndpoint(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		var stages []Stage
+		var mu sync.Mutex
+		stages := make(map[int][]Stage)
 		e := NewEndpoint(t, &EndpointOptions{
 			TLS: secure, Seed: 1,
 			Behaviour: Behaviour{Profile: Idempotent(time.Hour)},
-			Observe:   func(at Stage, _ Record) { stages = append(stages, at) },
+			Observe: func(at Stage, r Record) {
+				mu.Lock()
+				defer mu.Unlock()
+				stages[r.N] = append(stages[r.N], at)
+			},
 		})
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: e.Roots}}}
 		l := e.Login()
@@ -31,7 +40,11 @@ func TestEndpoint(t *testing.T) {
 		if e.Grants() != 1 || e.Reuses() != 1 || e.Requests() != 2 || !e.Audit()[1].Forgiven {
 			t.Errorf("%+v", e.Audit())
 		}
-		if want := fmt.Sprint([]Stage{Arrived, Committed, Amid, Ended, Arrived, Committed, Ended}); e.Close() != nil || fmt.Sprint(stages) != want {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		want := map[int][]Stage{1: {Arrived, Committed, Amid, Ended}, 2: {Arrived, Committed, Ended}}
+		if !reflect.DeepEqual(stages, want) {
 			t.Errorf("stages %v, want %v", stages, want)
 		}
 	}
@@ -75,5 +88,31 @@ func TestEndpointEndsWithTheTest(t *testing.T) {
 	}
 	if e.Grants() != 0 || e.Audit()[0].Ended.IsZero() {
 		t.Errorf("%+v", e.Audit())
+	}
+}
+
+// Each word here means what it means to the endpoint.
+func TestWords(t *testing.T) {
+	const d, e = time.Second, time.Minute
+	for name, pair := range map[string][2]any{
+		"Strict":       {Strict(), issuer.Strict()},
+		"Idempotent":   {Idempotent(d), issuer.Idempotent(d)},
+		"Sibling":      {Sibling(d), issuer.Sibling(d)},
+		"NoRotation":   {NoRotation(), issuer.NoRotation()},
+		"ResetBefore":  {ResetBefore(), issuer.ResetBefore()},
+		"ResetAfter":   {ResetAfter(), issuer.ResetAfter()},
+		"CutAt":        {CutAt(7, Reset), issuer.CutAt(7, issuer.Reset)},
+		"StatusBefore": {StatusBefore(503), issuer.StatusBefore(503)},
+		"StatusAfter":  {StatusAfter(503), issuer.StatusAfter(503)},
+		"Limited":      {Limited("9"), issuer.Limited("9")},
+		"Page":         {Page(404, "gone"), issuer.Page(404, "gone")},
+		"Redirect":     {Redirect(307, "http://127.0.0.1/"), issuer.Redirect(307, "http://127.0.0.1/")},
+		"Garbage":      {Garbage("x"), issuer.Garbage("x")},
+		"Huge":         {Huge(9), issuer.Huge(9)},
+		"Slow":         {Slow(d, e), issuer.Slow(d, e)},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s is %+v, want %+v", name, pair[0], pair[1])
+		}
 	}
 }

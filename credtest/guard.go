@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/evercred/evercred/internal/fsys"
 )
 
 // The guard speaks to child processes through these two variables.
@@ -39,13 +41,14 @@ type Guard struct{ M TestingM }
 // them. The result is not 0 if a test failed, or if this process or a child
 // process asked a [GuardFS] for a real path, even if nobody looked at the error.
 //
-// What the guard sees of an open is what goes through GuardFS; code that finds
-// its paths by the environment cannot find the real ones. The operating system
+// What the guard sees of an open is what goes through GuardFS, which becomes the
+// default file system of everything in this process; code that finds its paths
+// by the environment cannot find the real ones. The operating system
 // is not asked who opened them: inotify does not say which process it was, and
 // the owner of the login, running beside the tests, opens them all the time.
 func (g Guard) Run() int {
 	if guarded() {
-		return g.judge(g.M.Run())
+		return g.run()
 	}
 	dir, err := os.MkdirTemp("", "evercred-test-")
 	if err != nil {
@@ -55,6 +58,12 @@ func (g Guard) Run() int {
 	if err := sandbox(dir); err != nil {
 		return complain("set the environment up", err)
 	}
+	return g.run()
+}
+
+// run has every default file system of this process look out for real paths.
+func (g Guard) run() int {
+	fsys.SetDefault(GuardFS(fsys.OS{}))
 	return g.judge(g.M.Run())
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/evercred/evercred"
+	"github.com/evercred/evercred/credtest"
 	"github.com/evercred/evercred/internal/crash"
 )
 
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		report(transaction(path, &Options{Private: true, AllowFileMount: allow}))
 		return
 	}
-	os.Exit(m.Run())
+	credtest.Main(m)
 }
 
 func dieDuringSave(at crash.Point) {

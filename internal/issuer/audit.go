@@ -46,7 +46,8 @@ type Record struct {
 	Complete bool `json:"complete"`
 	// Told: every byte of the issued tokens is among those written.
 	Told bool `json:"told"`
-	// Ended is when the connection was closed; zero: the request is being served.
+	// Ended is when the connection was closed; zero: the request is being served,
+	// and Wrote, Complete and Told speak of what is being written.
 	Ended time.Time `json:"ended,omitzero"`
 }
 

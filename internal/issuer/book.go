@@ -33,7 +33,7 @@ type login struct {
 type refreshToken struct {
 	login  *login
 	secret string
-	told   bool      // an answer bore every byte of it
+	told   int       // how many answers bore every byte of it
 	spent  time.Time // zero: never used
 	next   *pair     // what its last use brought
 }
@@ -69,7 +69,7 @@ func (b *book) login(now time.Time, client string, how Behaviour) Login {
 	l := &login{id: len(b.logins) + 1, client: client}
 	b.logins = append(b.logins, l)
 	p := b.issue(l, now, how, true)
-	p.refresh.told = true
+	p.refresh.told = 1
 	return Login{ID: l.id, Access: p.access, Refresh: p.refresh.secret, ClientID: client, Expires: p.expires}
 }
 
@@ -167,7 +167,7 @@ func (b *book) newest(id int, told bool) string {
 		return ""
 	}
 	for i := len(l.issues) - 1; i >= 0; i-- {
-		if t := l.issues[i]; t.told || !told {
+		if t := l.issues[i]; t.told > 0 || !told {
 			return t.secret
 		}
 	}

@@ -131,6 +131,9 @@ func TestGrant(t *testing.T) {
 	if r.member("expires_in") != "28800" || r.member("token_type") != "Bearer" {
 		t.Errorf("unusual answer: %s", r.body)
 	}
+	if rec := s.Audit()[0]; s.Newest(l.ID) != next || !rec.Complete || !rec.Told || rec.Status != 200 {
+		t.Errorf("who has read the answer does not find it in the log: %+v", rec)
+	}
 	rec := last(t, s, 1)
 	want := Record{
 		N: 1, At: rec.At, Remote: rec.Remote, UserAgent: "issuer-test", Method: "POST", Form: "json",
@@ -526,6 +529,21 @@ func TestRequestCut(t *testing.T) {
 	}
 	if !s.Alive(l.Refresh) {
 		t.Error("half a request spent the token")
+	}
+}
+
+// A repeat that could not be told does not untell what an earlier answer told.
+func TestToldOnce(t *testing.T) {
+	s := start(t, &Options{Behaviour: Behaviour{Profile: Idempotent(time.Hour)}})
+	l := s.Login()
+	next := refresh(s, l.Refresh).member("refresh_token")
+	s.Script(2, CutAt(60, Reset))
+	refresh(s, l.Refresh)
+	if rec := last(t, s, 2); rec.Told || rec.Granted() || !rec.Forgiven || rec.Successor != Fingerprint(next) {
+		t.Errorf("%+v", rec)
+	}
+	if s.Newest(l.ID) != next {
+		t.Error("the successor is forgotten")
 	}
 }
 

@@ -111,40 +111,55 @@ func (s *Server) deliver(w http.ResponseWriter, rec *Record, f Fault, a *Answer,
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {
 		s.track(c)
-		rec.Wrote = s.write(c, raw, f, *rec)
+		s.write(c, raw, rec, f, issued)
 		s.untrack(c)
 		end(c, f.Break)
 	}
-	rec.Complete = a != nil && rec.Wrote == rec.Size
-	rec.Told = issued.within(raw[:rec.Wrote])
 	rec.Ended = s.opts.Now()
-	s.mu.Lock()
-	if rec.Told && issued.refresh != nil {
-		issued.refresh.told = true
-	}
-	s.mu.Unlock()
 	s.update(*rec)
 }
 
 // write gives the connection the bytes before the fault's mark, and the rest
 // unless the fault breaks there.
-func (s *Server) write(c net.Conn, raw []byte, f Fault, rec Record) (n int) {
+func (s *Server) write(c net.Conn, raw []byte, rec *Record, f Fault, issued *pair) {
 	at := min(max(f.At, 0), len(raw))
 	if f.Break == NoBreak && f.Hold != Amid {
 		at = len(raw)
 	}
-	n, err := c.Write(raw[:at])
-	if err != nil || at == len(raw) {
-		return n
+	if !s.put(c, raw, 0, at, rec, issued) || at == len(raw) {
+		return
 	}
-	rec.Wrote = n
-	s.update(rec)
-	s.observe(Amid, rec)
-	if !s.pause(0, f, Amid) || f.Break != NoBreak {
-		return n
+	s.observe(Amid, *rec)
+	if s.pause(0, f, Amid) && f.Break == NoBreak {
+		s.put(c, raw, at, len(raw), rec, issued)
 	}
-	m, _ := c.Write(raw[at:])
-	return n + m
+}
+
+// put writes raw[from:to]. The log says so before, since whoever has read the
+// answer must find it there, and is corrected if it could not be written.
+func (s *Server) put(c net.Conn, raw []byte, from, to int, rec *Record, issued *pair) bool {
+	s.wrote(raw[:to], rec, issued)
+	n, err := c.Write(raw[from:to])
+	if err != nil {
+		s.wrote(raw[:from+n], rec, issued)
+	}
+	return err == nil
+}
+
+// wrote notes what of the answer went out, and whom that told what.
+func (s *Server) wrote(part []byte, rec *Record, issued *pair) {
+	told := issued.within(part)
+	if rotated := issued != nil && issued.refresh != nil; rotated && told != rec.Told {
+		s.mu.Lock()
+		if told {
+			issued.refresh.told++
+		} else {
+			issued.refresh.told--
+		}
+		s.mu.Unlock()
+	}
+	rec.Wrote, rec.Told, rec.Complete = len(part), told, rec.Status != 0 && len(part) == rec.Size
+	s.update(*rec)
 }
 
 // within reports whether whoever has these bytes has the tokens.

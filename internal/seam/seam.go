@@ -38,7 +38,7 @@ func (s *Seams) Filled() Seams {
 		f.Clock = procid.SystemClock{}
 	}
 	if f.FS == nil {
-		f.FS = fsys.OS{}
+		f.FS = fsys.Default()
 	}
 	if f.Rand == nil {
 		f.Rand = rand.Reader

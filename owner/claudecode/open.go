@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -65,7 +66,7 @@ func Open(opts *Options) (*evercred.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return OpenFile(l.Document, &o)
+	return o.open(l.Document, runtime.GOOS == "darwin")
 }
 
 // OpenFile makes a Source of a document of the CLI's at a path of your own. The
@@ -75,14 +76,22 @@ func OpenFile(path string, opts *Options) (*evercred.Source, error) {
 	if opts != nil {
 		o = *opts
 	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonUsage, What: "the path cannot be resolved", Where: path, Err: err}
+	}
+	return o.open(path, false)
+}
+
+// open puts the parts together. On macOS the owner's file is only a fallback
+// for its keychain item (INTEROP §1), which may hold a newer login: as long as
+// nobody reads the item here, the file is followed and never refreshed.
+func (o Options) open(path string, keychain bool) (*evercred.Source, error) {
 	refresher, err := o.refresher()
 	if err != nil {
 		return nil, err
 	}
-	path, err = filepath.Abs(path)
-	if err != nil {
-		return nil, &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonUsage, What: "the path cannot be resolved", Where: path, Err: err}
-	}
+	o.ReadOnly = o.ReadOnly || keychain && !refresher.Local()
 	store := filestore.New(path, &filestore.Options{
 		Private:        true,
 		AllowFileMount: o.AllowFileMount,

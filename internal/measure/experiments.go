@@ -1,0 +1,200 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/evercred/evercred/internal/crash"
+	"github.com/evercred/evercred/internal/issuer"
+	"github.com/evercred/evercred/internal/timing"
+)
+
+// hot: the resolve of a valid token beside its floor, in one run.
+func hot(*lab) error {
+	out, err := exec.Command("go", "test", "-run", "^$", "-bench", "^Benchmark(Token|Floor)(Parallel)?$", "-benchtime", "200ms", "-count", "15", ".").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	ns, allocs := map[string][]float64{}, map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		if len(f) < 8 || !strings.HasPrefix(f[0], "Benchmark") {
+			continue
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(f[0], "Benchmark"), "-")
+		v, err := strconv.ParseFloat(f[2], 64)
+		if err != nil {
+			return err
+		}
+		ns[name], allocs[name] = append(ns[name], v), f[6]
+	}
+	for _, kind := range []string{"", "Parallel"} {
+		token, floor := ns["Token"+kind], ns["Floor"+kind]
+		if len(token) == 0 || len(floor) == 0 {
+			return errors.New("the benchmarks printed nothing")
+		}
+		fmt.Printf("hot      %-10s %.2f × the floor (%.1f ns, floor %.1f ns), %s allocations; ceiling 1.10\n",
+			strings.ToLower(kind), median(token)/median(floor), median(token), median(floor), allocs["Token"+kind])
+	}
+	return nil
+}
+
+// cold: a process that prints a fresh token, beside one that only reads the file.
+func cold(l *lab) error {
+	dir, err := l.login(issuer.New(nil).Login(), time.Hour, 300)
+	if err != nil {
+		return err
+	}
+	var ours, theirs []time.Duration
+	var ratios []float64
+	for range 200 {
+		a := once(l.command(dir, "", "token"))
+		b := once(exec.Command(l.base, filepath.Join(dir, ".credentials.json")))
+		if a.token == "" || a.token != b.token {
+			return fmt.Errorf("no token: exit %d", a.code)
+		}
+		ours, theirs = append(ours, a.took), append(theirs, b.took)
+		ratios = append(ratios, float64(a.took)/float64(b.took))
+	}
+	fmt.Printf("cold     token on a fresh login: %.2f × a program that reads and prints the file (%s, %s; median of 200 pairs); ceiling 1.15\n",
+		median(ratios), ms(median(ours)), ms(median(theirs)))
+	return nil
+}
+
+// storm: 64 processes on an expired login, beside 64 on a fresh one.
+func storm(l *lab) error {
+	const n, take = 64, 300 * time.Millisecond
+	s, err := endpoint(take)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	fresh, err := l.login(s.Login(), time.Hour, 300)
+	if err != nil {
+		return err
+	}
+	var base, ours []time.Duration
+	for range 5 {
+		calm, _ := l.all(n, fresh, s.URL())
+		expired, err := l.login(s.Login(), -time.Minute, 300)
+		if err != nil {
+			return err
+		}
+		before := s.Grants()
+		took, outcomes := l.all(n, expired, s.URL())
+		if distinct, have := tokens(outcomes); distinct != 1 || have != n || s.Grants() != before+1 {
+			return fmt.Errorf("%d of %d have a token, %d distinct, %d grants", have, n, distinct, s.Grants()-before)
+		}
+		base, ours = append(base, calm), append(ours, took)
+	}
+	calm, took := median(base), median(ours)
+	settle := timing.Default().Settle
+	fmt.Printf("storm    64 processes, expired login: 1 grant each time, %s; fresh login: %s; (expired − grant − settle) / fresh = %.2f; ceiling 3\n",
+		ms(took), ms(calm), float64(took-take-settle)/float64(calm))
+	return nil
+}
+
+// refresh: what a refresh costs beyond the grant and the start of a process.
+func refresh(l *lab) error {
+	const take = 300 * time.Millisecond
+	s, err := endpoint(take)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var extra []time.Duration
+	for range 20 {
+		dir, err := l.login(s.Login(), -time.Minute, 300)
+		if err != nil {
+			return err
+		}
+		o := once(l.command(dir, s.URL(), "token"))
+		again := once(l.command(dir, s.URL(), "token"))
+		if o.token == "" || o.token != again.token {
+			return fmt.Errorf("no token: exit %d", o.code)
+		}
+		extra = append(extra, o.took-again.took-take)
+	}
+	fmt.Printf("refresh  %s beyond the grant and the start of the process, %s of it the settle time (median of 20)\n", ms(median(extra)), ms(timing.Default().Settle))
+	return nil
+}
+
+// dead: what a process of ours that was killed with the locks costs the next one.
+func dead(l *lab) error {
+	const take = 100 * time.Millisecond
+	s, err := endpoint(take)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, point := range []crash.Point{crash.DuringLock, crash.AfterAnswer, crash.AfterSave} {
+		var delays []time.Duration
+		for range 10 {
+			dir, err := l.login(s.Login(), -time.Minute, 300)
+			if err != nil {
+				return err
+			}
+			once(l.command(dir, s.URL(), "demo", "child", "--die-at", string(point)))
+			o := once(l.command(dir, s.URL(), "token"))
+			if o.token == "" {
+				return fmt.Errorf("no token after %s: exit %d", point, o.code)
+			}
+			delays = append(delays, o.took)
+		}
+		fmt.Printf("dead     killed at %-12s the next process has its token after %s, its own grant included (median of 10); ceiling for the delay 1 s\n", string(point)+":", ms(median(delays)))
+	}
+	return nil
+}
+
+// outage: 500 callers on an expired login, and nobody listens at the endpoint.
+func outage(l *lab) error {
+	const n = 500
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	url := "http://" + port.Addr().String() + issuer.TokenPath
+	port.Close() // connections are refused from now on
+	dir, err := l.login(issuer.New(nil).Login(), -time.Minute, 300)
+	if err != nil {
+		return err
+	}
+	took, outcomes := l.all(n, dir, url)
+	var each []time.Duration
+	for _, o := range outcomes {
+		if o.code != 5 {
+			return fmt.Errorf("exit %d, want 5", o.code)
+		}
+		each = append(each, o.took)
+	}
+	slices.Sort(each)
+	fmt.Printf("outage   500 processes: all exit 5 within %s; the slowest single one %s, the median %s\n", ms(took), ms(each[n-1]), ms(each[n/2]))
+	return nil
+}
+
+// memory: what `evercred token` has resident.
+func memory(l *lab) error {
+	for _, pad := range []int{300, 1 << 20} {
+		dir, err := l.login(issuer.New(nil).Login(), time.Hour, pad)
+		if err != nil {
+			return err
+		}
+		var most int64
+		for range 10 {
+			o := once(l.command(dir, "", "token"))
+			if o.token == "" {
+				return fmt.Errorf("no token: exit %d", o.code)
+			}
+			most = max(most, o.rssKB)
+		}
+		fmt.Printf("memory   %.1f MB resident with a document of %d KB (most of 10); ceiling 25\n", float64(most)/1024, pad>>10)
+	}
+	return nil
+}

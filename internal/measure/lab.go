@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/evercred/evercred/internal/issuer"
+)
+
+// lab is where the experiments take place.
+type lab struct {
+	dir, evercred, base string
+	logins              int
+}
+
+// login lays a login of its own directory; pad is how many bytes of neighbours
+// stand beside it.
+func (l *lab) login(first issuer.Login, left time.Duration, pad int) (dir string, err error) {
+	l.logins++
+	dir = filepath.Join(l.dir, fmt.Sprint("login", l.logins))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	doc := fmt.Sprintf(`{"mcpOAuth":{"pad":%q},"claudeAiOauth":{"accessToken":%q,"refreshToken":%q,"expiresAt":%d,"scopes":["user:inference"]}}`,
+		strings.Repeat("x", pad), first.Access, first.Refresh, time.Now().Add(left).UnixMilli())
+	return dir, os.WriteFile(filepath.Join(dir, ".credentials.json"), []byte(doc), 0o600)
+}
+
+// endpoint starts a token endpoint that takes its time.
+func endpoint(take time.Duration) (*issuer.Server, error) {
+	s := issuer.New(&issuer.Options{Behaviour: issuer.Behaviour{BeforeCommit: take}})
+	_, err := s.Start()
+	return s, err
+}
+
+// outcome is one process.
+type outcome struct {
+	code  int
+	token string
+	took  time.Duration
+	rssKB int64
+}
+
+// command prepares `evercred ARGS` on a login, with nothing of our environment.
+func (l *lab) command(dir, url string, args ...string) *exec.Cmd {
+	args = append(args, "--config-dir", dir)
+	if url != "" {
+		args = append(args, "--token-url", url)
+	}
+	cmd := exec.Command(l.evercred, args...)
+	cmd.Env = []string{"HOME=" + l.dir}
+	return cmd
+}
+
+func once(cmd *exec.Cmd) outcome {
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	began := time.Now()
+	_ = cmd.Run() // the code says it
+	o := outcome{took: time.Since(began), token: strings.TrimSpace(out.String()), code: -1}
+	if s := cmd.ProcessState; s != nil {
+		o.code, o.rssKB = s.ExitCode(), maxRSS(s)
+	}
+	return o
+}
+
+// all starts n processes at once and waits for the last.
+func (l *lab) all(n int, dir, url string) (took time.Duration, outcomes []outcome) {
+	outcomes = make([]outcome, n)
+	cmds := make([]*exec.Cmd, n)
+	for i := range cmds {
+		cmds[i] = l.command(dir, url, "token")
+	}
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i := range cmds {
+		wg.Go(func() { outcomes[i] = once(cmds[i]) })
+	}
+	wg.Wait()
+	return time.Since(began), outcomes
+}
+
+func tokens(outcomes []outcome) (distinct, have int) {
+	seen := map[string]bool{}
+	for _, o := range outcomes {
+		if o.token != "" {
+			seen[o.token], have = true, have+1
+		}
+	}
+	return len(seen), have
+}
