@@ -45,7 +45,6 @@ type flight struct {
 	outcome Outcome
 	cause   error // what stood in the way last
 	pause   time.Duration
-	unsaved bool // the successor could not be saved
 	wasLost time.Time
 }
 
@@ -72,15 +71,7 @@ func (f *flight) fly(ctx context.Context) {
 	f.ctx, cancel = context.WithDeadline(ctx, f.until)
 	defer cancel()
 	f.stop = cancel
-	closed := make(chan struct{})
-	defer close(closed)
-	f.s.owned.Go(func() { // Close ends what has not been sent
-		select {
-		case <-f.s.closing:
-			cancel()
-		case <-closed:
-		}
-	})
+	defer context.AfterFunc(f.s.life, cancel)() // Close ends what has not been sent
 	defer f.unlock()
 
 	f.ask = decide.Ask{Force: f.purpose.force, ReadOnly: f.s.opts.ReadOnly}
@@ -103,6 +94,9 @@ func (f *flight) perform(ctx context.Context) {
 		case decide.Look: // 1, 2
 			event = f.look(ctx, decide.Looked)
 		case decide.Lock: // 3
+			if !state.Patient { // still good: nobody else has to wait for this flight
+				f.s.publish(f.doc, f.cred, f.memory)
+			}
 			event = f.takeLock(state.Patient)
 		case decide.KeepWaiting:
 			event = f.watch()
@@ -136,13 +130,13 @@ func (f *flight) perform(ctx context.Context) {
 // look is steps 1 and 2: the store and the shared memory, without any lock.
 func (f *flight) look(ctx context.Context, kind decide.EventKind) decide.Event {
 	f.doc, f.cred, f.looked = f.s.load(ctx)
-	event := decide.Event{Kind: kind, Sight: f.sight()}
 	var err error
 	if f.memory, err = f.s.book.Memory(); err != nil {
 		// A ledger that cannot be read is found again, and refused, when the
 		// guard is taken; until then the valid token is served.
 		f.memory = ledger.Memory{}
 	}
+	event := decide.Event{Kind: kind, Sight: f.sight()}
 	event.Facts = decide.Recall(f.memory, event.Sight, f.ask, f.now(), *f.s.seams.Times)
 	event.Facts.Escrow = f.escrow(event.Sight)
 	return event
@@ -181,7 +175,7 @@ func (f *flight) sight() decide.Sight {
 	if c.Blanked {
 		v.Kind = decide.Blanked
 	}
-	v.Early, v.Late = f.s.windows(c)
+	v.Early, v.Late = f.s.windows(c, f.memory)
 	now := f.now()
 	v.Left = decide.Forever
 	if !c.Expires.IsZero() {
@@ -233,8 +227,8 @@ func (f *flight) watch() decide.Event {
 	}
 	f.pause = min(f.pause*5/4, f.s.seams.Times.LookMax)
 	if changed, err := f.s.changed(f.ctx, f.doc); err == nil && !changed {
-		event := decide.Event{Kind: decide.Watched, Sight: f.sight()}
 		f.memory, _ = f.s.book.Memory()
+		event := decide.Event{Kind: decide.Watched, Sight: f.sight()}
 		event.Facts = decide.Recall(f.memory, event.Sight, f.ask, f.now(), *f.s.seams.Times)
 		if event.Facts.Cooldown || event.Facts.Dead {
 			event.Facts.Escrow = f.escrow(event.Sight)
@@ -332,7 +326,7 @@ func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 	return a
 }
 
-var verdicts = map[Verdict]decide.Verdict{
+var verdicts = [...]decide.Verdict{
 	Unknown: decide.Unknown, Granted: decide.Granted, Committed: decide.Committed,
 	Limited: decide.Limited, Refused: decide.Refused, Foreign: decide.Foreign,
 }
@@ -494,7 +488,7 @@ func (f *flight) wait(act decide.Action) decide.Event {
 	if act.Unsent > 0 {
 		d = pick(t.UnsentPause, act.Unsent)
 	}
-	if time.Now().Add(d).After(f.until) || !sleep(f.ctx, f.s.closing, d) {
+	if time.Now().Add(d).After(f.until) || !sleep(f.ctx, f.s.life, d) {
 		return decide.Event{Kind: decide.TimeUp}
 	}
 	return decide.Event{Kind: decide.Paused}
@@ -682,7 +676,7 @@ func (f *flight) serve(act decide.Action) {
 		f.dropUnsaved()
 		f.s.tell(Event{Kind: EventAdopted, Access: f.cred.Access.Fingerprint(), Refresh: f.cred.Refresh.Fingerprint()})
 	}
-	f.result.Token = f.s.publish(f.doc, f.cred)
+	f.result.Token = f.s.publish(f.doc, f.cred, f.memory)
 	if act.Cause != decide.None {
 		f.result.Err = f.error(act.Cause)
 		f.s.rest()
@@ -701,7 +695,7 @@ func (f *flight) serveUnsaved() {
 	}
 	f.result.Unsaved, f.result.Granted = true, !f.result.Recovered
 	f.result.Err = cannot("the new token could not be saved; it is kept in the ledger and in memory", ReasonCannotSave, f.cause)
-	f.result.Token = f.s.publish(f.doc, c)
+	f.result.Token = f.s.publish(f.doc, c, f.memory)
 	f.s.tell(Event{Kind: EventSaveFailed, Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint(), Err: f.result.Err})
 	f.s.mu.Lock()
 	first := f.s.unsaved == nil
@@ -716,7 +710,7 @@ func (f *flight) serveUnsaved() {
 // somebody else's login has taken its place, or the Source is closed.
 func (s *Source) saveLater() {
 	for d := s.seams.Times.SaveRetryMin; ; d = min(2*d, s.seams.Times.SaveRetryMax) {
-		if !sleep(context.Background(), s.closing, d) {
+		if !sleep(context.Background(), s.life, d) {
 			return
 		}
 		f, _, err := s.board(context.Background(), purpose{save: true})
@@ -746,7 +740,7 @@ func (f *flight) fail(act decide.Action) {
 		f.dropUnsaved()
 		f.s.cur.Store(nil)
 	default:
-		if c := f.s.cur.Load(); c != nil && !c.rejected && !f.ask.Force && f.valid(c) {
+		if c := f.s.cur.Load(); c != nil && !c.rejected && !f.ask.Force && c.good(f.now()) {
 			f.result.Token, f.result.Err = c.token, err
 			f.s.rest()
 			f.s.tell(Event{Kind: EventUnavailable, Access: c.token.Fingerprint(), Err: err})
@@ -754,11 +748,6 @@ func (f *flight) fail(act decide.Action) {
 		}
 	}
 	f.err = err
-}
-
-func (f *flight) valid(c *current) bool {
-	end := c.token.Expires()
-	return end.IsZero() || f.now().Before(end)
 }
 
 func (f *flight) now() time.Time { return f.s.seams.Clock.Now() }
@@ -877,10 +866,8 @@ func (f *flight) notLocked() error {
 			return f.cause
 		}
 	}
-	select {
-	case <-f.s.closing:
+	if f.s.life.Err() != nil {
 		return errClosed
-	default:
 	}
 	return &Error{Kind: ErrLocked, Reason: ReasonLocked, What: "another process holds the refresh lock", Where: f.doc.Place(), Err: f.cause}
 }

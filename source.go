@@ -37,7 +37,9 @@ type Source struct {
 	warned  time.Time  // the deadline that was warned of
 	unsaved *successor // granted, and not yet in the store
 	owned   sync.WaitGroup
-	closing chan struct{}
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
 }
 
 var _ Provider = (*Source)(nil)
@@ -65,7 +67,8 @@ type successor struct {
 // New makes a Source. It touches neither store nor network. Close it if
 // Options.Background is set, and whenever the program ends in an orderly way.
 func New(store Store, codec Codec, refresher Refresher, opts *Options) *Source {
-	s := &Source{store: store, codec: codec, refresher: refresher, closing: make(chan struct{})}
+	s := &Source{store: store, codec: codec, refresher: refresher}
+	s.life, s.end = context.WithCancel(context.Background())
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -188,11 +191,9 @@ func (s *Source) Reject(t Token) {
 // idempotent; afterwards every method returns ErrClosed.
 func (s *Source) Close() error {
 	s.mu.Lock()
-	if !s.closed {
-		s.closed = true
-		close(s.closing)
-	}
+	s.closed = true
 	s.mu.Unlock()
+	s.end()
 	s.owned.Wait()
 	s.cur.Store(nil)
 	return nil
@@ -216,7 +217,7 @@ func (s *Source) join(ctx context.Context, p purpose) (Refreshed, error) {
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return Refreshed{}, f.late(ctx.Err())
+			return s.meanwhile(p, f.late(ctx.Err()))
 		}
 		// A flight that took off before the refusal, or without force, may bring
 		// back what this caller does not want.
@@ -225,6 +226,22 @@ func (s *Source) join(ctx context.Context, p purpose) (Refreshed, error) {
 			return f.result, f.err
 		}
 	}
+}
+
+// meanwhile serves a token that is still good to a caller who cannot wait for
+// the flight any longer (guarantee 6).
+func (s *Source) meanwhile(p purpose, late error) (Refreshed, error) {
+	c := s.cur.Load()
+	if c == nil || c.rejected || p.force || !c.good(s.seams.Clock.Now()) {
+		return Refreshed{}, late
+	}
+	return Refreshed{Token: c.token, Err: late}, nil
+}
+
+// good: not past its end, as far as that is known.
+func (c *current) good(now time.Time) bool {
+	end := c.token.Expires()
+	return end.IsZero() || now.Before(end)
 }
 
 func (s *Source) refused(t Token) bool {
@@ -316,7 +333,8 @@ func (s *Source) lookForChange(ctx context.Context, c *current, now time.Time) {
 	case errors.Is(err, ErrNotFound), err == nil && cred.Blanked:
 		s.cur.CompareAndSwap(c, nil)
 	case err == nil:
-		adopted := s.makeCurrent(doc, cred, c, now)
+		m, _ := s.book.Memory() // without it a short lifetime is not known as such
+		adopted := s.makeCurrent(doc, cred, m, c, now)
 		if s.cur.CompareAndSwap(c, adopted) && adopted.token.t != c.token.t {
 			s.tell(Event{Kind: EventAdopted, Access: cred.Access.Fingerprint(), Refresh: cred.Refresh.Fingerprint()})
 		}
@@ -353,7 +371,7 @@ func (s *Source) load(ctx context.Context) (Document, Credential, error) {
 		if !errors.Is(err, ErrUnsafe) || doc.Modified().IsZero() || rest < 0 || rest > s.seams.Times.Torn {
 			return doc, cred, err
 		}
-		if !sleep(ctx, s.closing, s.seams.Times.LookMax) {
+		if !sleep(ctx, s.life, s.seams.Times.LookMax) {
 			return doc, cred, err
 		}
 	}
@@ -370,22 +388,22 @@ func at(err error, place string) error {
 	return err
 }
 
-// sleep waits; false: ctx or stop ended first.
-func sleep(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+// sleep waits; false: one of the contexts ended first.
+func sleep(ctx, life context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
 	case <-ctx.Done():
-	case <-stop:
+	case <-life.Done():
 	}
 	return false
 }
 
 // makeCurrent builds what callers are served of a credential. A reload with
 // the same secret keeps the same Token, so that == and caches by Token work.
-func (s *Source) makeCurrent(doc Document, cred Credential, last *current, now time.Time) *current {
+func (s *Source) makeCurrent(doc Document, cred Credential, m ledger.Memory, last *current, now time.Time) *current {
 	c := &current{doc: doc, cred: cred}
 	if last != nil && last.cred.Access.Equal(cred.Access) && last.token.Expires().Equal(cred.Expires) {
 		c.token, c.rejected = last.token, last.rejected
@@ -393,7 +411,7 @@ func (s *Source) makeCurrent(doc Document, cred Credential, last *current, now t
 		c.token = Token{&token{secret: cred.Access, expires: cred.Expires, companions: cred.Companions}}
 	}
 	if !cred.Expires.IsZero() {
-		early, late := s.windows(cred)
+		early, late := s.windows(cred, m)
 		c.early, c.late = cred.Expires.Add(-early), cred.Expires.Add(-late)
 	}
 	s.schedule(c, now)
@@ -415,10 +433,9 @@ func (s *Source) schedule(c *current, now time.Time) {
 // windows are RefreshEarly and RefreshLate as they apply to a credential:
 // lifetimes under an hour are renewed at 80 %, so that a short one is not
 // forever near its end. The lifetime is known where the last grant was ours.
-func (s *Source) windows(cred Credential) (early, late time.Duration) {
+func (s *Source) windows(cred Credential, m ledger.Memory) (early, late time.Duration) {
 	early, late = s.opts.RefreshEarly+s.jitter, s.opts.RefreshLate
-	m, err := s.book.Memory()
-	if err != nil || m.Granted == nil || m.Granted.Access != cred.Access.Fingerprint() || m.Granted.Lifetime <= 0 {
+	if m.Granted == nil || m.Granted.Access != cred.Access.Fingerprint() || m.Granted.Lifetime <= 0 {
 		return early, late
 	}
 	if life := m.Granted.Lifetime; life < time.Hour {
@@ -429,9 +446,9 @@ func (s *Source) windows(cred Credential) (early, late time.Duration) {
 }
 
 // publish makes a credential the one that callers are served.
-func (s *Source) publish(doc Document, cred Credential) Token {
+func (s *Source) publish(doc Document, cred Credential, m ledger.Memory) Token {
 	now := s.seams.Clock.Now()
-	c := s.makeCurrent(doc, cred, s.cur.Load(), now)
+	c := s.makeCurrent(doc, cred, m, s.cur.Load(), now)
 	s.cur.Store(c)
 	s.warn(cred, now)
 	return c.token

@@ -99,6 +99,38 @@ func TestEarlyWindow(t *testing.T) {
 	})
 }
 
+// A cold Source in the early window: whoever cannot wait for the flight, and
+// whoever comes second, gets the token that is still good.
+func TestEarlyWindowOfAColdSource(t *testing.T) {
+	inWorld(t, 5*time.Minute, func(w *world) {
+		w.ep.then(step{take: 10 * time.Second})
+		s := w.source()
+		leader := make(chan string)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			tok, err := s.Token(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			leader <- tok.Reveal()
+		}()
+		time.Sleep(time.Second)
+		began := time.Now()
+		want(t, s, "a1")
+		if d := time.Since(began); d > 10*time.Millisecond {
+			t.Errorf("a follower waited %v", d)
+		}
+		if got := <-leader; got != "a1" {
+			t.Errorf("the leader got %s", got)
+		}
+		s.Close()
+		if w.stored().Access.Reveal() != "a2" {
+			t.Error("the flight was not finished")
+		}
+	})
+}
+
 func TestBackground(t *testing.T) {
 	inWorld(t, 11*time.Minute, func(w *world) {
 		s := w.source(func(o *evercred.Options) { o.Background = true })
@@ -843,13 +875,14 @@ func TestStatus(t *testing.T) {
 		usable, renewable bool
 		err               error
 	}{
-		"fresh":        {"", evercred.StateFresh, true, true, nil},
-		"expired":      {`{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1000}}`, evercred.StateExpired, false, true, nil},
-		"blanked":      {`{"claudeAiOauth":{"accessToken":"","refreshToken":"","expiresAt":0}}`, evercred.StateBlanked, false, false, evercred.ErrLoginRequired},
-		"cannot renew": {`{"claudeAiOauth":{"accessToken":"a","expiresAt":1000}}`, evercred.StateNoRenewal, false, false, evercred.ErrLoginRequired},
-		"logged out":   {`{"mcpOAuth":{}}`, evercred.StateLoggedOut, false, false, evercred.ErrNotFound},
-		"unreadable":   {`[]`, evercred.StateUnreadable, false, false, evercred.ErrUnsafe},
-		"dead":         {`{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1600000000000,"refreshTokenExpiresAt":1600000000000}}`, evercred.StateDead, false, false, evercred.ErrLoginRequired},
+		"fresh":                    {"", evercred.StateFresh, true, true, nil},
+		"expired":                  {`{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1000}}`, evercred.StateExpired, false, true, nil},
+		"blanked":                  {`{"claudeAiOauth":{"accessToken":"","refreshToken":"","expiresAt":0}}`, evercred.StateBlanked, false, false, evercred.ErrLoginRequired},
+		"usable, and cannot renew": {`{"claudeAiOauth":{"accessToken":"a","expiresAt":4102444800000}}`, evercred.StateNoRenewal, true, false, nil},
+		"cannot renew":             {`{"claudeAiOauth":{"accessToken":"a","expiresAt":1000}}`, evercred.StateNoRenewal, false, false, evercred.ErrLoginRequired},
+		"logged out":               {`{"mcpOAuth":{}}`, evercred.StateLoggedOut, false, false, evercred.ErrNotFound},
+		"unreadable":               {`[]`, evercred.StateUnreadable, false, false, evercred.ErrUnsafe},
+		"dead":                     {`{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1600000000000,"refreshTokenExpiresAt":1600000000000}}`, evercred.StateDead, false, false, evercred.ErrLoginRequired},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)

@@ -41,7 +41,7 @@ func (s *Source) Status(ctx context.Context) (Status, error) {
 		st.Err = f.error(act.Cause)
 	}
 	if st.Renewable && !st.Expires.IsZero() {
-		early, _ := s.windows(f.cred)
+		early, _ := s.windows(f.cred, f.memory)
 		st.RenewAt = st.Expires.Add(-early)
 	}
 	return st, nil
@@ -61,10 +61,10 @@ func judge(look decide.Event, act decide.Action) (state State, usable, renewable
 	}
 	renewable = v.Refresh != "" && !v.Deadline && !look.Facts.Dead && !(look.Facts.Spent && !look.Facts.Escrow)
 	switch {
-	case usable && v.Left > v.Early:
-		return StateFresh, true, renewable
 	case v.Refresh == "":
 		return StateNoRenewal, usable, false
+	case usable && v.Left > v.Early:
+		return StateFresh, true, renewable
 	case !renewable && !usable:
 		return StateDead, false, false
 	case usable:

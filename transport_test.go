@@ -657,7 +657,9 @@ func TestTransportS3Redirect(t *testing.T) {
 // The control of the test above: without the fence net/http takes the token along.
 func TestTransportS3Control(t *testing.T) {
 	other := newAPI(t, plain, ok)
-	srv := newAPI(t, plain, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, 307) })
+	srv := newAPI(t, plain, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	})
 	req := post(t, srv.URL, "hello")
 	mustToken(t, canary, &evercred.TokenOptions{Kind: evercred.APIKey}).Apply(req.Header)
 	resp, err := srv.Client().Do(req)
@@ -714,7 +716,9 @@ func TestTransportS3Downgrade(t *testing.T) {
 // S3 through a proxy: where a redirect leads cannot be seen, so it is refused.
 func TestTransportS3Proxy(t *testing.T) {
 	other := newAPI(t, plain, ok)
-	srv := newAPI(t, plain, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, 307) })
+	srv := newAPI(t, plain, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	})
 	proxy := newAPI(t, plain, func(w http.ResponseWriter, r *http.Request) {
 		(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)
 	})

@@ -142,7 +142,7 @@ func (c *Client) ask(l *line, user *url.Userinfo, target string) error {
 		Method: http.MethodConnect,
 		URL:    &url.URL{Opaque: target},
 		Host:   target,
-		Header: http.Header{"User-Agent": {c.cfg.UserAgent}},
+		Header: http.Header{"User-Agent": {c.userAgent()}},
 	}
 	if user != nil {
 		password, _ := user.Password()

@@ -129,6 +129,9 @@ func TestR21ProxyRefuses(t *testing.T) {
 	}
 }
 
+// unparsable is a proxy as the environment may name it, password and all.
+var unparsable = "http://u:hunter2@" + "%zz"
+
 func TestR21ProxyOddities(t *testing.T) {
 	talkative := serveRaw(t, "HTTP/1.1 200 OK\r\n\r\nhello")
 	garbage := serveRaw(t, "220 mail "+oldRefresh+"\r\n")
@@ -141,7 +144,7 @@ func TestR21ProxyOddities(t *testing.T) {
 		"no TLS with the proxy":     through(t, "https://"+garbage),
 		"is not known":              through(t, "ftp://hunter2@127.0.0.1:1"),
 		"has no host":               through(t, "http:/hunter2"),
-		"the proxy is not a URL":    func(*url.URL) (*url.URL, error) { return url.Parse("http://u:hunter2@%zz") },
+		"the proxy is not a URL":    func(*url.URL) (*url.URL, error) { return url.Parse(unparsable) },
 		"the proxy setting":         func(*url.URL) (*url.URL, error) { return nil, errors.New("no") },
 		"does not lead to the toke": through(t, "http://"+silent),
 	} {

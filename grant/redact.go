@@ -1,7 +1,6 @@
 package grant
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -14,28 +13,50 @@ const (
 	maxDescription = 200
 )
 
-// tokenLike is any run that might be a token, whole or in part, as it is or
-// percent-encoded: an endpoint may echo what it was sent (FAILURES S2).
-var tokenLike = regexp.MustCompile(`[A-Za-z0-9_.~+/=%-]{20,}`)
-
-// words is what error codes are made of; longer ones than 20 letters are common
-// ("unsupported_grant_type").
-var words = regexp.MustCompile(`^[a-z_]*$`)
+// minToken is how long a run of token characters must be to be taken for one.
+const minToken = 20
 
 // speakable is s as it may stand in a log: printable, without anything that is
 // or looks like a token, and short.
 func speakable(s string, sent evercred.Credential) string {
-	s = tokenLike.ReplaceAllString(withoutSent(printable(s), sent), evercred.Redacted)
+	s = withoutRuns(withoutSent(printable(s), sent))
 	return capped(s, maxDescription)
 }
 
 // speakableCode is speakable for an error code, of the characters of RFC 6749 §5.2.
 func speakableCode(s string, sent evercred.Credential) string {
 	s = withoutSent(strings.Map(codeCharacter, s), sent)
-	if !words.MatchString(s) {
-		s = tokenLike.ReplaceAllString(s, evercred.Redacted)
+	// Long codes of words alone are common ("unsupported_grant_type").
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		s = withoutRuns(s)
 	}
 	return capped(s, maxCode)
+}
+
+// withoutRuns removes every run that might be a token, whole or in part, as it
+// is or percent-encoded: an endpoint may echo what it was sent (FAILURES S2).
+func withoutRuns(s string) string {
+	var b strings.Builder
+	start := 0 // of the run that the loop is in
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && tokenByte(s[i]) {
+			continue
+		}
+		if i-start >= minToken {
+			b.WriteString(evercred.Redacted)
+		} else {
+			b.WriteString(s[start:i])
+		}
+		if i < len(s) {
+			b.WriteByte(s[i])
+		}
+		start = i + 1
+	}
+	return b.String()
+}
+
+func tokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_.~+/=%-", c) >= 0
 }
 
 // withoutSent removes the tokens of sent, wherever they stand.
@@ -49,7 +70,7 @@ func withoutSent(s string, sent evercred.Credential) string {
 }
 
 // printable drops control characters and invisible ones, which could also hide
-// a token from tokenLike.
+// a token from withoutRuns.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {

@@ -30,7 +30,7 @@ func (c *Client) request(cred evercred.Credential) ([]byte, error) {
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Encoding", "identity")
-	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("User-Agent", c.userAgent())
 	req.Close = true
 	var wire bytes.Buffer
 	if err := req.Write(&wire); err != nil {
@@ -64,6 +64,15 @@ func (c *Client) body(cred evercred.Credential) ([]byte, string) {
 		form.Set(name, value)
 	}
 	return []byte(form.Encode()), "application/x-www-form-urlencoded"
+}
+
+// userAgent is ours. The build's record is read only when a request is made: it
+// costs more than serving a fresh token does.
+func (c *Client) userAgent() string {
+	if c.cfg.UserAgent != "" {
+		return c.cfg.UserAgent
+	}
+	return "evercred/" + version()
 }
 
 // version is this module's, as the build recorded it.

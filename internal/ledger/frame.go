@@ -45,8 +45,6 @@ var (
 	// errTorn: Begin did not get so far as to return. Nothing was sent.
 	errTorn    = errors.New("attempt was never begun")
 	errCorrupt = errors.New("attempt cannot be understood")
-
-	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
 // send is one request of an attempt and what is kept of its answer.
@@ -68,7 +66,7 @@ func header(in Intent) ([]byte, error) {
 	}
 	b := bytes.Repeat([]byte{' '}, headerSize-sumSize)
 	copy(b, text)
-	return fmt.Appendf(b, " %08x\n", crc32.Checksum(b, castagnoli)), nil
+	return fmt.Appendf(b, " %08x\n", crc32.ChecksumIEEE(b)), nil
 }
 
 // parseHeader is header's counterpart. errTorn: it was never complete, so
@@ -79,7 +77,7 @@ func parseHeader(path string, b []byte) (Intent, error) {
 	}
 	text, sum := b[:headerSize-sumSize], b[headerSize-sumSize:headerSize]
 	want, err := strconv.ParseUint(string(sum[1:sumSize-1]), 16, 32)
-	if err != nil || uint32(want) != crc32.Checksum(text, castagnoli) {
+	if err != nil || uint32(want) != crc32.ChecksumIEEE(text) {
 		return Intent{}, errCorrupt
 	}
 	var in Intent
@@ -96,7 +94,7 @@ func appendFrame(b []byte, kind byte, payload []byte) []byte {
 	b = append(b, kind)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
 	b = append(b, payload...)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[start:]))
 }
 
 // nextFrame splits the first frame off b. ok is false for a torn one.
@@ -110,7 +108,7 @@ func nextFrame(b []byte) (kind byte, payload []byte, size int, ok bool) {
 	}
 	body := frameHead + int(n)
 	size = body + frameTail
-	if len(b) < size || binary.LittleEndian.Uint32(b[body:]) != crc32.Checksum(b[:body], castagnoli) {
+	if len(b) < size || binary.LittleEndian.Uint32(b[body:]) != crc32.ChecksumIEEE(b[:body]) {
 		return 0, nil, 0, false
 	}
 	return b[0], b[frameHead:body], size, true

@@ -11,7 +11,8 @@ import (
 
 func main() {
 	if len(os.Args) != 2 {
-		http.Error(nil, "usage: base FILE", http.StatusBadRequest) // keeps net/http linked
+		http.Get("http://127.0.0.1:1/") // never taken; it keeps net/http's client linked
+		return
 	}
 	doc, err := os.ReadFile(os.Args[1])
 	if err != nil {

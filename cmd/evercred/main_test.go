@@ -1,0 +1,28 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/evercred/evercred/credtest"
+)
+
+// TestMain puts the command into PATH and keeps the tests away from real logins.
+func TestMain(m *testing.M) {
+	// A binary with the race detector sleeps for a second before it ends.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	testscript.Main(credtest.Guard{M: m}, map[string]func(){"evercred": main})
+}
+
+// TestScripts runs testdata/*.txtar. The words that they use beside those of
+// testscript stand in script_test.go.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		Setup:         setUp,
+		Cmds:          words(),
+		UpdateScripts: os.Getenv("EVERCRED_TEST_UPDATE") != "",
+	})
+}
