@@ -31,6 +31,13 @@ type session struct {
 	mu        sync.Mutex
 	listening bool
 	events    []evercred.Event
+	calling   *call // the one that wait is in
+}
+
+// call is one call to the Source, and the signal that came meanwhile.
+type call struct {
+	over, left chan struct{} // the call has returned; nobody attends to signals any more
+	by         os.Signal     // read after left
 }
 
 // interrupted: a signal came, and we shall die of it.
@@ -86,6 +93,29 @@ func (s *session) listen() {
 	// A reader that left must not kill us before the answer is saved: with this,
 	// the write fails with EPIPE instead.
 	signal.Notify(s.pipe, syscall.SIGPIPE)
+	if c := s.calling; c != nil {
+		c.left = make(chan struct{})
+		go s.attend(c)
+	}
+}
+
+// attend closes the Source when a signal comes, which ends a call that has not
+// sent anything yet.
+func (s *session) attend(c *call) {
+	defer close(c.left)
+	for {
+		select {
+		case <-c.over:
+			return
+		case sig := <-s.signals:
+			if c.by != nil {
+				s.mentionAnswer()
+				continue
+			}
+			c.by = sig
+			go s.src.Close() // end awaits it
+		}
+	}
 }
 
 func (s *session) deafen() {
@@ -133,34 +163,32 @@ func (w wary) Mkdir(name string, perm fs.FileMode) error {
 	return w.FS.Mkdir(name, perm)
 }
 
-// wait makes one call to the Source. If a signal comes first, the result of the
-// call is nobody's any more.
-func wait[T any](s *session, call func(context.Context) (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		var r result
-		defer func() {
-			if p := recover(); p != nil {
-				r.err = panicked(p)
-			}
-			done <- r
-		}()
-		r.value, r.err = call(s.ctx)
-	}()
+// wait makes one call to the Source. If a signal came first, the result of the
+// call is nobody's any more. The call is made here, and not on the side: most
+// calls serve a fresh token, and are over before another goroutine has begun.
+func wait[T any](s *session, do func(context.Context) (T, error)) (T, error) {
+	c := &call{over: make(chan struct{})}
+	s.setCall(c)
 	stop := s.showProgress()
 	defer stop()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case sig := <-s.signals:
+	value, err := do(s.ctx)
+	s.setCall(nil)
+	close(c.over)
+	if c.left != nil {
+		<-c.left
+	}
+	if c.by != nil {
 		stop()
 		var nothing T
-		return nothing, s.end(sig)
+		return nothing, s.end(c.by)
 	}
+	return value, err
+}
+
+func (s *session) setCall(c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calling = c
 }
 
 // end closes the Source, which stops a flight that has not sent and awaits one
@@ -178,7 +206,6 @@ func (s *session) end(sig os.Signal) error {
 		defer close(closed)
 		s.src.Close()
 	}()
-	limit := time.Now().Add(timing.Default().Answer)
 	patience := time.NewTimer(time.Second)
 	defer patience.Stop()
 	for {
@@ -194,9 +221,14 @@ func (s *session) end(sig os.Signal) error {
 				sig = again
 				continue
 			}
-			s.app.mention("a refresh was sent, and without its answer the login is lost; it is awaited for %s at most", relative(max(time.Until(limit), time.Second)))
+			s.mentionAnswer()
 		}
 	}
+}
+
+// mentionAnswer tells whoever asks twice why we are still here.
+func (s *session) mentionAnswer() {
+	s.app.mention("a refresh was sent, and without its answer the login is lost; it is awaited for %s at most", relative(timing.Default().Answer))
 }
 
 // deathBy is nil unless a signal came.

@@ -13,12 +13,32 @@ import (
 
 // OpenFile opens a file; see FS.
 func (OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	return wrap(os.OpenFile(name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, perm))
+	return open(name, flag, perm)
 }
 
 // OpenDir opens a directory; see FS.
 func (OS) OpenDir(name string) (File, error) {
-	return wrap(os.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0))
+	return open(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
+}
+
+// open asks the system itself, because package os would start its poller for a
+// descriptor that does not block, and no regular file can be polled. What is
+// not regular must not be read, and nobody here does.
+func open(name string, flag int, perm fs.FileMode) (File, error) {
+	for {
+		fd, err := unix.Open(name, flag|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, uint32(perm.Perm()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return nil, pathErr("open", name, err)
+		}
+		if err := unix.SetNonblock(fd, false); err != nil {
+			unix.Close(fd)
+			return nil, pathErr("open", name, err)
+		}
+		return file{os.NewFile(uintptr(fd), name)}, nil
+	}
 }
 
 // Remove unlinks a file or link.
