@@ -42,7 +42,7 @@ func (s *Source) Status(ctx context.Context) (Status, error) {
 	}
 	if st.Renewable && !st.Expires.IsZero() {
 		early, _ := s.windows(f.cred, f.memory)
-		st.RenewAt = st.Expires.Add(-early)
+		st.RenewAt = st.Expires.Add(-min(early, s.opts.RefreshEarly)) // without this Source's jitter
 	}
 	return st, nil
 }

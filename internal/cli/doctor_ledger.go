@@ -144,7 +144,7 @@ func (x *examination) memory(m ledger.Memory) {
 	now, reason := x.Clock.Now(), reasonOf(x.status.Err)
 	current := m.Print != "" && m.Print == x.status.Refresh
 	if c := m.Cooldown; current && c != nil && now.Before(c.Until) {
-		x.warn(c.Reason, "", remedy(evercred.Reason(c.Reason)), "refreshing rests until %s: %s", x.app.moment(c.Until), c.What)
+		x.warn(c.Reason, "", remedy(evercred.Reason(c.Reason)), "refreshing rests and may go on %s: %s", x.app.moment(c.Until), c.What)
 	}
 	if c := m.Refused; current && c != nil && now.Before(c.Until) {
 		x.warn(string(evercred.ReasonAPIRefuses), "", remedy(evercred.ReasonAPIRefuses), "the API refuses fresh tokens; the next one is asked for %s", x.app.moment(c.Until))

@@ -140,7 +140,9 @@ func (a *app) statusText(st evercred.Status, l login) string {
 	t.row("place", printable(st.Place))
 	t.row("state", a.stateText(st))
 	t.row("expires", a.when(st.Expires))
-	t.row("renewal due", a.when(st.RenewAt))
+	if st.RenewAt.After(a.now()) { // else the state says it
+		t.row("renewal due", a.when(st.RenewAt))
+	}
 	t.row("login ends", a.deadlineText(st.Deadline))
 	t.row("plan", strings.Trim(printable(st.Plan+", "+st.Tier), ", "))
 	t.row("scopes", printable(strings.Join(st.Scopes, " ")))

@@ -31,13 +31,6 @@ func SetDefault(f FS) { standard.Store(&f) }
 // of the systems.
 type file struct{ *os.File }
 
-func wrap(f *os.File, err error) (File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return file{f}, nil
-}
-
 // ReadDir returns the names in a directory, sorted.
 func (o OS) ReadDir(name string) ([]string, error) {
 	d, err := o.OpenDir(name)
