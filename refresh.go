@@ -35,9 +35,8 @@ type flight struct {
 	keeper ledger.Keeper
 	slept  time.Duration // sleep of the machine before the lock was taken
 
-	doc     Document   // the latest look
-	cred    Credential // the latest look; after a save: what was saved
-	looked  error      // why the latest look failed
+	latest  view // the latest look
+	seen    view // the look that decide goes by (State.Seen); after a save: what was saved
 	memory  ledger.Memory
 	record  ledger.Record // the attempt of the last send, or the one being recovered
 	sent    Credential    // what the last send sent
@@ -46,6 +45,13 @@ type flight struct {
 	cause   error // what stood in the way last
 	pause   time.Duration
 	wasLost time.Time
+}
+
+// view is one look at the store; err says why it failed.
+type view struct {
+	doc  Document
+	cred Credential
+	err  error
 }
 
 // taken is what came of Store.Lock.
@@ -88,6 +94,11 @@ func (f *flight) perform(ctx context.Context) {
 		var act decide.Action
 		state, act = decide.Next(state, event)
 		f.ask = state.Ask
+		if state.Seen == event.Sight {
+			// What is served and saved must be what was decided on: a look that
+			// decide passed over (half a file, met while waiting) counts for nothing.
+			f.seen = f.latest
+		}
 		f.phase.Store(int32(act.Do))
 		f.learn(act)
 		switch act.Do {
@@ -95,7 +106,7 @@ func (f *flight) perform(ctx context.Context) {
 			event = f.look(ctx, decide.Looked)
 		case decide.Lock: // 3
 			if !state.Patient { // still good: nobody else has to wait for this flight
-				f.s.publish(f.doc, f.cred, f.memory)
+				f.s.publish(f.seen.doc, f.seen.cred, f.memory)
 			}
 			event = f.takeLock(state.Patient)
 		case decide.KeepWaiting:
@@ -129,7 +140,7 @@ func (f *flight) perform(ctx context.Context) {
 
 // look is steps 1 and 2: the store and the shared memory, without any lock.
 func (f *flight) look(ctx context.Context, kind decide.EventKind) decide.Event {
-	f.doc, f.cred, f.looked = f.s.load(ctx)
+	f.latest.doc, f.latest.cred, f.latest.err = f.s.load(ctx)
 	var err error
 	if f.memory, err = f.s.book.Memory(); err != nil {
 		// A ledger that cannot be read is found again, and refused, when the
@@ -165,12 +176,12 @@ func (f *flight) escrow(v decide.Sight) bool {
 // sight is what decide may know of the latest look.
 func (f *flight) sight() decide.Sight {
 	switch {
-	case errors.Is(f.looked, ErrNotFound):
+	case errors.Is(f.latest.err, ErrNotFound):
 		return decide.Sight{Kind: decide.Absent}
-	case f.looked != nil:
+	case f.latest.err != nil:
 		return decide.Sight{Kind: decide.Unreadable}
 	}
-	c := f.cred
+	c := f.latest.cred
 	v := decide.Sight{Kind: decide.Present, Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint()}
 	if c.Blanked {
 		v.Kind = decide.Blanked
@@ -226,7 +237,7 @@ func (f *flight) watch() decide.Event {
 	case <-timer.C:
 	}
 	f.pause = min(f.pause*5/4, f.s.seams.Times.LookMax)
-	if changed, err := f.s.changed(f.ctx, f.doc); err == nil && !changed {
+	if changed, err := f.s.changed(f.ctx, f.latest.doc); err == nil && !changed {
 		f.memory, _ = f.s.book.Memory()
 		event := decide.Event{Kind: decide.Watched, Sight: f.sight()}
 		event.Facts = decide.Recall(f.memory, event.Sight, f.ask, f.now(), *f.s.seams.Times)
@@ -310,13 +321,13 @@ func (f *flight) lookAgain(ctx context.Context) decide.Event {
 func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 	intent := r.Intent()
 	a := decide.Attempt{ID: intent.ID, Refresh: intent.Refresh, Access: intent.Access, Corrupt: r.Corrupt(), Sent: !r.NeverSent(boot)}
-	a.OtherLogin = !intent.Deadline.IsZero() && !f.cred.Deadline.IsZero() && !intent.Deadline.Equal(f.cred.Deadline)
-	if at, ok := r.Sent(); ok && intent.Refresh == f.cred.Refresh.Fingerprint() {
+	a.OtherLogin = !intent.Deadline.IsZero() && !f.latest.cred.Deadline.IsZero() && !intent.Deadline.Equal(f.latest.cred.Deadline)
+	if at, ok := r.Sent(); ok && intent.Refresh == f.latest.cred.Refresh.Fingerprint() {
 		f.wasLost = at
 	}
 	a.Answer = r.HasAnswer()
 	if a.Answer {
-		o := f.parse(r, f.cred)
+		o := f.parse(r, f.latest.cred)
 		a.Verdict = verdicts[o.Verdict]
 		a.Rotated = o.Credential.Refresh.Fingerprint() != intent.Refresh
 		if o.Verdict == Granted && o.Credential.Refresh.IsZero() {
@@ -366,7 +377,7 @@ func (f *flight) find(id string) ledger.Record {
 // prepare is step 6: everything that can fail fails before the token is spent.
 func (f *flight) prepare(ctx context.Context) decide.Event {
 	if p, ok := f.lock.(Preparer); ok {
-		if err := p.Prepare(ctx, f.doc); err != nil {
+		if err := p.Prepare(ctx, f.seen.doc); err != nil {
 			f.cause = err
 			if errors.Is(err, ErrConflict) {
 				return decide.Event{Kind: decide.PrepareMoved}
@@ -375,15 +386,15 @@ func (f *flight) prepare(ctx context.Context) decide.Event {
 		}
 	}
 	r, err := f.keeper.Begin(ledger.Intent{
-		Refresh:  f.cred.Refresh.Fingerprint(),
-		Access:   f.cred.Access.Fingerprint(),
-		Deadline: f.cred.Deadline,
+		Refresh:  f.seen.cred.Refresh.Fingerprint(),
+		Access:   f.seen.cred.Access.Fingerprint(),
+		Deadline: f.seen.cred.Deadline,
 	})
 	if err != nil {
 		f.cause = cannot("the attempt cannot be recorded before it is made", ReasonCannotSave, err)
 		return decide.Event{Kind: decide.PrepareFailed}
 	}
-	f.record, f.sent, f.sentAt = r, f.cred, time.Time{}
+	f.record, f.sent, f.sentAt = r, f.seen.cred, time.Time{}
 	return decide.Event{Kind: decide.Prepared}
 }
 
@@ -508,19 +519,20 @@ func (f *flight) save(ctx context.Context, act decide.Action) decide.Event {
 			f.cause = errors.New("the attempt is gone")
 			return decide.Event{Kind: decide.SaveFailed}
 		}
-		f.sent = f.cred
-		f.outcome = f.parse(f.record, f.cred)
+		f.sent = f.seen.cred
+		f.outcome = f.parse(f.record, f.seen.cred)
 		f.result.Recovered = true
 	}
 	f.fill()
 	if act.OverBlank {
 		f.s.tell(Event{Kind: EventOverBlank, Detail: "the login was blanked by a process that refreshed with the spent token"})
 	}
-	data, err := f.s.codec.Encode(f.doc.Bytes(), f.outcome.Credential)
+	data, err := f.s.codec.Encode(f.seen.doc.Bytes(), f.outcome.Credential)
 	if err == nil {
 		var doc Document
-		if doc, err = f.s.store.Save(ctx, f.doc, data); err == nil {
-			f.doc, f.cred = doc, f.outcome.Credential
+		if doc, err = f.s.store.Save(ctx, f.seen.doc, data); err == nil {
+			f.seen = view{doc: doc, cred: f.outcome.Credential}
+			f.latest = f.seen
 			return decide.Event{Kind: decide.Saved}
 		}
 	}
@@ -567,7 +579,7 @@ func (f *flight) clear() decide.Event {
 	} else {
 		f.result.Granted = true
 	}
-	f.s.tell(Event{Kind: kind, Access: f.cred.Access.Fingerprint(), Refresh: f.cred.Refresh.Fingerprint(), Until: f.cred.Expires})
+	f.s.tell(Event{Kind: kind, Access: f.seen.cred.Access.Fingerprint(), Refresh: f.seen.cred.Refresh.Fingerprint(), Until: f.seen.cred.Expires})
 	f.record = nil
 	return decide.Event{Kind: decide.Cleared}
 }
@@ -624,14 +636,14 @@ func (f *flight) remember(act decide.Action) {
 		Jitter: func(d time.Duration) time.Duration { return rand.N(d) },
 	}
 	if note.Print == "" {
-		note.Print = f.cred.Refresh.Fingerprint()
+		note.Print = f.seen.cred.Refresh.Fingerprint()
 	}
 	if act.Do == decide.CloseAttempt || f.result.Recovered {
 		if r := f.recordOf(act); r != nil {
 			note.Print = r.Intent().Refresh
 		}
 	}
-	if act.Lesson.Lost {
+	if act.Lesson.Lost || act.Lesson.Left {
 		note.SentAt = f.wasLost
 	}
 	if f.outcome.Err != nil {
@@ -674,13 +686,13 @@ func (f *flight) serve(act decide.Action) {
 	if act.Adopted {
 		f.result.Adopted = true
 		f.dropUnsaved()
-		f.s.tell(Event{Kind: EventAdopted, Access: f.cred.Access.Fingerprint(), Refresh: f.cred.Refresh.Fingerprint()})
+		f.s.tell(Event{Kind: EventAdopted, Access: f.seen.cred.Access.Fingerprint(), Refresh: f.seen.cred.Refresh.Fingerprint()})
 	}
-	f.result.Token = f.s.publish(f.doc, f.cred, f.memory)
+	f.result.Token = f.s.publish(f.seen.doc, f.seen.cred, f.memory)
 	if act.Cause != decide.None {
 		f.result.Err = f.error(act.Cause)
 		f.s.rest()
-		f.s.tell(Event{Kind: EventUnavailable, Access: f.cred.Access.Fingerprint(), Err: f.result.Err})
+		f.s.tellUnavailable(f.result.Token, act.Cause, f.result.Err)
 	}
 }
 
@@ -695,7 +707,7 @@ func (f *flight) serveUnsaved() {
 	}
 	f.result.Unsaved, f.result.Granted = true, !f.result.Recovered
 	f.result.Err = cannot("the new token could not be saved; it is kept in the ledger and in memory", ReasonCannotSave, f.cause)
-	f.result.Token = f.s.publish(f.doc, c, f.memory)
+	f.result.Token = f.s.publish(f.seen.doc, c, f.memory)
 	f.s.tell(Event{Kind: EventSaveFailed, Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint(), Err: f.result.Err})
 	f.s.mu.Lock()
 	first := f.s.unsaved == nil
@@ -743,7 +755,7 @@ func (f *flight) fail(act decide.Action) {
 		if c := f.s.cur.Load(); c != nil && !c.rejected && !f.ask.Force && c.good(f.now()) {
 			f.result.Token, f.result.Err = c.token, err
 			f.s.rest()
-			f.s.tell(Event{Kind: EventUnavailable, Access: c.token.Fingerprint(), Err: err})
+			f.s.tellUnavailable(c.token, act.Cause, err)
 			return
 		}
 	}
@@ -772,14 +784,14 @@ func cannot(what string, reason Reason, err error) error {
 
 // error says what stands in the way of a successor.
 func (f *flight) error(cause decide.Cause) error {
-	e := &Error{Reason: Reason(cause), Where: f.doc.Place()}
+	e := &Error{Reason: Reason(cause), Where: f.seen.doc.Place()}
 	switch cause {
 	case decide.NotFound, decide.CannotRead:
-		return f.looked
+		return f.seen.err
 	case decide.WasBlanked:
 		e.Kind, e.What = ErrLoginRequired, "the login was blanked by its owner: the endpoint refused its refresh token"
 	case decide.Deadline:
-		e.Kind, e.What = ErrLoginRequired, "the login itself ended at "+f.cred.Deadline.Format(time.RFC3339)
+		e.Kind, e.What = ErrLoginRequired, "the login itself ended at "+f.seen.cred.Deadline.Format(time.RFC3339)
 	case decide.NoRefresh:
 		e.Kind, e.What = ErrLoginRequired, "the access token ended and there is no refresh token"
 	case decide.WasRefused:
@@ -869,5 +881,5 @@ func (f *flight) notLocked() error {
 	if f.s.life.Err() != nil {
 		return errClosed
 	}
-	return &Error{Kind: ErrLocked, Reason: ReasonLocked, What: "another process holds the refresh lock", Where: f.doc.Place(), Err: f.cause}
+	return &Error{Kind: ErrLocked, Reason: ReasonLocked, What: "another process holds the refresh lock", Where: f.seen.doc.Place(), Err: f.cause}
 }

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/evercred/evercred/internal/decide"
 	"github.com/evercred/evercred/internal/ledger"
 	"github.com/evercred/evercred/internal/seam"
 )
@@ -35,6 +37,7 @@ type Source struct {
 	looking bool    // a probe is under way
 	closed  bool
 	warned  time.Time  // the deadline that was warned of
+	told    string     // why which token is not renewed, as it was told last
 	unsaved *successor // granted, and not yet in the store
 	owned   sync.WaitGroup
 
@@ -334,6 +337,10 @@ func (s *Source) lookForChange(ctx context.Context, c *current, now time.Time) {
 		s.cur.CompareAndSwap(c, nil)
 	case err == nil:
 		m, _ := s.book.Memory() // without it a short lifetime is not known as such
+		if slices.Contains(m.Spent, cred.Refresh.Fingerprint()) && !c.rejected && c.good(now) {
+			s.cur.CompareAndSwap(c, &next) // a backup brought an older copy back (R20); what we have is newer
+			return
+		}
 		adopted := s.makeCurrent(doc, cred, m, c, now)
 		if s.cur.CompareAndSwap(c, adopted) && adopted.token.t != c.token.t {
 			s.tell(Event{Kind: EventAdopted, Access: cred.Access.Fingerprint(), Refresh: cred.Refresh.Fingerprint()})
@@ -448,6 +455,15 @@ func (s *Source) windows(cred Credential, m ledger.Memory) (early, late time.Dur
 // publish makes a credential the one that callers are served.
 func (s *Source) publish(doc Document, cred Credential, m ledger.Memory) Token {
 	now := s.seams.Clock.Now()
+	s.mu.Lock()
+	switch u := s.unsaved; {
+	case u == nil:
+	case u.sent == cred.Refresh.Fingerprint():
+		cred = u.cred // the store is behind us
+	default:
+		s.unsaved = nil // it has moved on
+	}
+	s.mu.Unlock()
 	c := s.makeCurrent(doc, cred, m, s.cur.Load(), now)
 	s.cur.Store(c)
 	s.warn(cred, now)
@@ -489,6 +505,22 @@ func (s *Source) isUnsaved() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.unsaved != nil
+}
+
+// tellUnavailable tells, once, why a valid token is not renewed. That another
+// process is at it, or that nobody is to, is no news.
+func (s *Source) tellUnavailable(t Token, cause decide.Cause, err error) {
+	if cause == decide.Locked || cause == decide.ReadOnly {
+		return
+	}
+	news := t.Fingerprint() + string(cause)
+	s.mu.Lock()
+	old := s.told == news
+	s.told = news
+	s.mu.Unlock()
+	if !old {
+		s.tell(Event{Kind: EventUnavailable, Access: t.Fingerprint(), Err: err})
+	}
 }
 
 // tell reports an event to logger and observer, outside all locks.

@@ -693,6 +693,8 @@ func TestR20OlderCopy(t *testing.T) {
 		want(t, s, "a2")
 		w.store.Set(old)
 		time.Sleep(2 * time.Second)
+		want(t, s, "a2") // still good, and newer than the file
+		time.Sleep(8 * time.Hour)
 		wantError(t, s, evercred.ErrLoginRequired, evercred.ReasonOlderCopy)
 		w.sends(1)
 	})
@@ -753,6 +755,30 @@ func TestF4SaveFailsAfterTheGrant(t *testing.T) {
 		}
 		want(t, s, "a2")
 		w.sends(1)
+	})
+}
+
+// The old token in the store is still valid, but its successor is in memory: the
+// store must not win over it, and a new login must.
+func TestF4AnUnsavedSuccessorIsNotForgotten(t *testing.T) {
+	inWorld(t, 5*time.Minute, func(w *world) {
+		w.store.FailSave(func() error { return errors.New("no space left on device") })
+		s := w.source()
+		want(t, s, "a2")
+		for range 30 {
+			time.Sleep(5 * time.Second)
+			want(t, s, "a2")
+		}
+		w.sends(1)
+		w.store.Set(w.login("b1", "q1", time.Hour))
+		time.Sleep(2 * time.Second)
+		want(t, s, "b1")
+		w.store.FailSave(nil)
+		time.Sleep(10 * time.Minute)
+		want(t, s, "b1")
+		if w.stored().Refresh.Reveal() != "q1" {
+			t.Error("the new login was overwritten")
+		}
 	})
 }
 

@@ -27,21 +27,22 @@ func (s *Source) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	st := Status{
-		Place: f.doc.Place(), Notes: append(append([]string(nil), f.doc.Notes()...), f.cred.Notes...),
+		Place: f.latest.doc.Place(), Notes: append(append([]string(nil), f.latest.doc.Notes()...), f.latest.cred.Notes...),
 		Access: look.Sight.Access, Refresh: look.Sight.Refresh,
-		Expires: f.cred.Expires, Deadline: f.cred.Deadline, Scopes: f.cred.Scopes,
-		Plan: f.cred.Plan, Tier: f.cred.Tier, ClientID: f.cred.ClientID,
+		Expires: f.latest.cred.Expires, Deadline: f.latest.cred.Deadline, Scopes: f.latest.cred.Scopes,
+		Plan: f.latest.cred.Plan, Tier: f.latest.cred.Tier, ClientID: f.latest.cred.ClientID,
 		Ledger: s.ledgerStatus(f.memory, look.Facts),
 	}
 	// What decide would do without going on to a lock is what Token would say.
 	next := decide.State{Ask: f.ask}
 	_, act := decide.Next(next, look)
+	f.seen = f.latest
 	st.State, st.Usable, st.Renewable = judge(look, act)
 	if act.Cause != decide.None {
 		st.Err = f.error(act.Cause)
 	}
 	if st.Renewable && !st.Expires.IsZero() {
-		early, _ := s.windows(f.cred, f.memory)
+		early, _ := s.windows(f.latest.cred, f.memory)
 		st.RenewAt = st.Expires.Add(-min(early, s.opts.RefreshEarly)) // without this Source's jitter
 	}
 	return st, nil

@@ -90,6 +90,7 @@ func (s State) watched(e Event) (State, Action) {
 		return s, Action{Do: Serve, Adopted: true}
 	}
 	if e.Sight.Kind == Absent {
+		s.Seen = e.Sight
 		return s, Action{Do: Fail, Cause: NotFound}
 	}
 	if e.Sight.Kind == Present && !e.Facts.Escrow {
@@ -134,7 +135,11 @@ func (s State) lookedAgain(e Event) (State, Action) {
 	}
 	s.Sending = s.Seen.Refresh
 	s.SendingAccess = s.Seen.Access
-	return s, Action{Do: Prepare}
+	a := Action{Do: Prepare}
+	if unanswered(e.Attempts, s.Seen) { // the sender is dead, its request may not be (step 12)
+		a.Lesson = Lesson{Kind: LearnUnanswered, Left: true}
+	}
+	return s, a
 }
 
 // recover is step 5: the attempts that ended flights left behind. It reports
@@ -148,6 +153,8 @@ func (s State) recover(attempts []Attempt) (State, Action, bool) {
 			return s, closing(at, "corrupt"), true
 		case !at.Sent && !at.Answer:
 			return s, closing(at, "not-sent"), true
+		case s.olderCopy(at):
+			// A backup brought a spent token back: the successor in the escrow is the login.
 		case s.Seen.Kind == Blanked && at.OtherLogin, s.Seen.Kind == Present && s.Seen.Refresh != at.Refresh:
 			a := closing(at, "history")
 			if at.Verdict == Granted && at.Rotated { // killed after the save, before it was noted
@@ -166,6 +173,9 @@ func (s State) recover(attempts []Attempt) (State, Action, bool) {
 				return s, closing(at, "superseded"), true
 			}
 			s.Sending, s.SendingAccess, s.Rotated, s.Recovering = at.Refresh, at.Access, at.Rotated, true
+			if s.olderCopy(at) {
+				s.Sending = s.Seen.Refresh // that is what the save replaces
+			}
 			return s, Action{Do: Save, Attempt: at.ID, Recovered: true, OverBlank: s.Seen.Kind == Blanked}, true
 		case Unknown, Committed:
 			if s.Seen.Kind == Blanked {
@@ -187,6 +197,12 @@ func (s State) recover(attempts []Attempt) (State, Action, bool) {
 	return s, Action{}, false
 }
 
+// olderCopy: the store holds a token that rotated before, and not the one of an
+// attempt that holds a successor (§6.2).
+func (s State) olderCopy(at Attempt) bool {
+	return s.Facts.Spent && s.Seen.Kind == Present && s.Seen.Refresh != at.Refresh && at.Answer && at.Verdict == Granted && at.Rotated
+}
+
 // superseded: the endpoint does not rotate, and somebody saved a newer access
 // token under the same refresh token.
 func (s State) superseded(at Attempt) bool {
@@ -201,6 +217,17 @@ func closing(at Attempt, reason string) Action {
 func standing(attempts []Attempt, seen Sight) bool {
 	for _, at := range attempts {
 		if at.Refresh == seen.Refresh && at.Sent {
+			return true
+		}
+	}
+	return false
+}
+
+// unanswered reports whether a request for the stored token left and nothing
+// came back.
+func unanswered(attempts []Attempt, seen Sight) bool {
+	for _, at := range attempts {
+		if at.Refresh == seen.Refresh && at.Sent && !at.Answer {
 			return true
 		}
 	}

@@ -176,7 +176,12 @@ func TestNext(t *testing.T) {
 			turn{only(Saved), with(do(Clear), learn(LearnGranted), "")},
 			turn{only(Cleared), do(LookAgain)},
 			turn{again(sight("a2", "r2", -time.Hour)), do(Prepare)})},
-		"an unknown attempt stands: repeated at once": {turns: recovered(ended, Attempt{ID: "7", Refresh: "r1", Sent: true}, do(Prepare))},
+		"an unknown attempt stands: repeated at once": {turns: recovered(ended, Attempt{ID: "7", Refresh: "r1", Sent: true}, with(do(Prepare), Lesson{Kind: LearnUnanswered, Left: true}, ""))},
+		"R20 the successor in the escrow wins over an older copy": {turns: []turn{
+			{only(Begin), do(Look)}, {look(ended, Facts{Escrow: true, Spent: true}), do(Lock)}, {only(LockTaken), do(LookAgain)},
+			{spentBeside(Attempt{ID: "7", Refresh: "r5", Access: "a5", Sent: true, Answer: true, Verdict: Granted, Rotated: true}), Action{Do: Save, Attempt: "7", Recovered: true}}}},
+		"a look that is passed over changes nothing": {turns: []turn{
+			{only(Begin), do(Look)}, {look(near), do(Lock)}, {watch(Sight{Kind: Unreadable}), do(KeepWaiting)}, {only(LockHeld), serve(Locked)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := State{Ask: c.ask}
@@ -206,4 +211,10 @@ func recovered(v Sight, a Attempt, want Action) []turn {
 		{only(Begin), do(Look)}, {look(v, Facts{Escrow: true}), do(Lock)},
 		{only(LockTaken), do(LookAgain)}, {left(v, a), want},
 	}
+}
+
+func spentBeside(a Attempt) Event {
+	e := again(ended, Facts{Escrow: true, Spent: true})
+	e.Attempts = []Attempt{a}
+	return e
 }

@@ -239,5 +239,6 @@ const (
 type Lesson struct {
 	Kind LessonKind
 	Lost bool // LearnDead: an answer was lost
+	Left bool // LearnUnanswered: by a dead process
 	Skip bool // LearnUnanswered: an answer did come; nothing to remember
 }
