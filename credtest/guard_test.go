@@ -41,11 +41,21 @@ func fakeHome(t *testing.T) (home, login string) {
 // would: no guard has been there before.
 func child(t *testing.T, home, login, does string, env ...string) (output string, err error) {
 	t.Helper()
+	return combined(childOf(t, home, login, does, env...))
+}
+
+func childOf(t *testing.T, home, login, does string, env ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestGuardChild$", "-test.v")
 	cmd.Env = append(slices.DeleteFunc(Env(t), func(v string) bool {
 		return strings.HasPrefix(v, forbidVar+"=") || strings.HasPrefix(v, reportVar+"=")
-	}), "HOME="+home, "USERPROFILE="+home, childVar+"="+does, realVar+"="+login)
+	}), "HOME="+home, "USERPROFILE="+home, childVar+"="+does, realVar+"="+login,
+		"GORACE=atexit_sleep_ms=0") // or the race detector would sleep for a second at the end of each child
 	cmd.Env = append(cmd.Env, env...)
+	return cmd
+}
+
+func combined(cmd *exec.Cmd) (string, error) {
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -76,6 +86,20 @@ func TestGuardChild(t *testing.T) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestGuardChild$")
 		cmd.Env = append(Env(t), childVar+"=open", realVar+"="+login)
 		cmd.Run() // its failure is not looked at
+	case "open past GuardFS":
+		f, err := os.Open(login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	case "create past GuardFS":
+		if err := os.WriteFile(login, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	case "have another program open":
+		if out, err := exec.Command("cat", login).CombinedOutput(); err != nil || string(out) != "{}" {
+			t.Errorf("%v\n%s", err, out)
+		}
 	case "open by HOME":
 		home, err := os.UserHomeDir()
 		if err != nil {
