@@ -125,6 +125,14 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
+// reasonOf is the Reason of an error; empty: it has none.
+func reasonOf(err error) Reason {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
+}
+
 // RefreshError is what the token endpoint said, as far as it may be repeated:
 // status, the RFC 6749 §5.2 members, and no other byte of the body.
 type RefreshError struct {

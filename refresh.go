@@ -22,22 +22,26 @@ type flight struct {
 	purpose purpose
 	phase   atomic.Int32 // decide.Do, for the error of a caller that stops waiting
 
+	valid  chan struct{} // closed when the store's token turned out to be good while it is renewed
 	done   chan struct{} // closed when result and err are final
 	result Refreshed
 	err    error
 
 	ask    decide.Ask
 	until  time.Time // end of waiting, connecting and starting to send (monotonic)
+	unsent time.Time // end of the tries that do not leave (8a); zero: none was made
 	ctx    context.Context
 	stop   context.CancelFunc // ends what has not been sent
 	lock   Lock
 	taking chan taken
+	book   ledger.Book
 	keeper ledger.Keeper
 	slept  time.Duration // sleep of the machine before the lock was taken
 
 	latest  view // the latest look
 	seen    view // the look that decide goes by (State.Seen); after a save: what was saved
 	memory  ledger.Memory
+	forgot  error         // why the memory cannot be read
 	record  ledger.Record // the attempt of the last send, or the one being recovered
 	sent    Credential    // what the last send sent
 	sentAt  time.Time
@@ -45,6 +49,8 @@ type flight struct {
 	cause   error // what stood in the way last
 	pause   time.Duration
 	wasLost time.Time
+
+	recovering bool // the save under way is of an attempt that was left behind
 }
 
 // view is one look at the store; err says why it failed.
@@ -61,15 +67,16 @@ type taken struct {
 }
 
 func newFlight(s *Source, p purpose) *flight {
-	return &flight{s: s, purpose: p, done: make(chan struct{})}
+	return &flight{s: s, purpose: p, book: s.book(), valid: make(chan struct{}), done: make(chan struct{})}
 }
 
 // fly runs the flight to its end. It always completes: a panic becomes an
 // error, and whatever it held is released.
 func (f *flight) fly(ctx context.Context) {
+	landed := false
 	defer func() {
-		if p := recover(); p != nil {
-			f.err = panicked(p)
+		if p := recover(); p != nil || !landed { // Goexit is no panic
+			f.result, f.err = Refreshed{}, panicked(p)
 		}
 	}()
 	f.until = time.Now().Add(f.s.opts.RefreshTimeout)
@@ -80,11 +87,12 @@ func (f *flight) fly(ctx context.Context) {
 	defer context.AfterFunc(f.s.life, cancel)() // Close ends what has not been sent
 	defer f.unlock()
 
-	f.ask = decide.Ask{Force: f.purpose.force, ReadOnly: f.s.opts.ReadOnly}
+	f.ask = decide.Ask{Force: f.purpose.force, ReadOnly: f.s.opts.ReadOnly, SaveOnly: f.purpose.save}
 	if c := f.s.cur.Load(); c != nil && c.rejected {
 		f.ask.Replace = c.token.Fingerprint()
 	}
 	f.perform(ctx)
+	landed = true
 }
 
 // perform is the loop of the transaction.
@@ -106,7 +114,9 @@ func (f *flight) perform(ctx context.Context) {
 			event = f.look(ctx, decide.Looked)
 		case decide.Lock: // 3
 			if !state.Patient { // still good: nobody else has to wait for this flight
-				f.s.publish(f.seen.doc, f.seen.cred, f.memory)
+				if token := f.s.publish(f.seen, f.memory); !token.IsZero() && !f.purpose.save {
+					close(f.valid)
+				}
 			}
 			event = f.takeLock(state.Patient)
 		case decide.KeepWaiting:
@@ -140,16 +150,31 @@ func (f *flight) perform(ctx context.Context) {
 
 // look is steps 1 and 2: the store and the shared memory, without any lock.
 func (f *flight) look(ctx context.Context, kind decide.EventKind) decide.Event {
+	// The memory first: a document that is newer than the memory is harmless, but
+	// a token that was stored before another process noted it as spent would pass
+	// for an older copy.
+	f.recall()
 	f.latest.doc, f.latest.cred, f.latest.err = f.s.load(ctx)
-	var err error
-	if f.memory, err = f.s.book.Memory(); err != nil {
-		// A ledger that cannot be read is found again, and refused, when the
-		// guard is taken; until then the valid token is served.
-		f.memory = ledger.Memory{}
+	return f.looked(kind)
+}
+
+// recall reads the shared memory. A ledger that cannot be read is refused under
+// the lock (lookAgain); until then the valid token is served.
+func (f *flight) recall() {
+	if f.keeper != nil {
+		f.memory, f.forgot = f.keeper.Memory()
+	} else {
+		f.memory, f.forgot = f.book.Memory()
 	}
+}
+
+// looked is what decide is told of the latest look.
+func (f *flight) looked(kind decide.EventKind) decide.Event {
 	event := decide.Event{Kind: kind, Sight: f.sight()}
 	event.Facts = decide.Recall(f.memory, event.Sight, f.ask, f.now(), *f.s.seams.Times)
 	event.Facts.Escrow = f.escrow(event.Sight)
+	u := f.s.unsavedSuccessor()
+	event.Facts.Unsaved = u != nil && u.sent == event.Sight.Refresh
 	return event
 }
 
@@ -157,10 +182,10 @@ func (f *flight) look(ctx context.Context, kind decide.EventKind) decide.Event {
 // successor of what is stored, or what is left of one that is stored already.
 // A part of an answer that names no successor is of no use to a look.
 func (f *flight) escrow(v decide.Sight) bool {
-	if pending, err := f.s.book.Pending(); err != nil || !pending {
+	if pending, err := f.book.Pending(); err != nil || !pending {
 		return false
 	}
-	records, err := f.s.book.Attempts()
+	records, err := f.book.Attempts()
 	if err != nil {
 		return false
 	}
@@ -237,14 +262,9 @@ func (f *flight) watch() decide.Event {
 	case <-timer.C:
 	}
 	f.pause = min(f.pause*5/4, f.s.seams.Times.LookMax)
+	f.recall()
 	if changed, err := f.s.changed(f.ctx, f.latest.doc); err == nil && !changed {
-		f.memory, _ = f.s.book.Memory()
-		event := decide.Event{Kind: decide.Watched, Sight: f.sight()}
-		event.Facts = decide.Recall(f.memory, event.Sight, f.ask, f.now(), *f.s.seams.Times)
-		if event.Facts.Cooldown || event.Facts.Dead {
-			event.Facts.Escrow = f.escrow(event.Sight)
-		}
-		return event
+		return f.looked(decide.Watched)
 	}
 	return f.look(f.ctx, decide.Watched)
 }
@@ -269,8 +289,8 @@ func (f *flight) lockTaken(t taken) decide.Event {
 	f.slept = f.sleptSoFar()
 	if g, ok := t.lock.(guarded); ok {
 		f.keeper = g.Guard()
-	} else if v, ok := f.s.book.(ledger.Keeper); ok {
-		f.keeper = v
+	} else {
+		f.keeper, f.book = f.s.spare, f.s.spare
 	}
 	if n, ok := t.lock.(Noter); ok {
 		for _, note := range n.Notes() {
@@ -305,10 +325,15 @@ func (f *flight) unlock() {
 
 // lookAgain is step 4, and what step 5 needs to know.
 func (f *flight) lookAgain(ctx context.Context) decide.Event {
+	f.wasLost = time.Time{}
 	event := f.look(ctx, decide.LookedAgain)
 	records, err := f.keeper.Attempts()
-	if err != nil {
-		f.cause = cannot("the ledger cannot be read", ReasonCannotSave, err)
+	if err = errors.Join(f.forgot, err); err != nil {
+		reason := ReasonCannotSave
+		if errors.Is(err, ledger.ErrNewer) {
+			reason = ReasonNewerLedger
+		}
+		f.cause = cannot("the ledger cannot be read", reason, err)
 		return decide.Event{Kind: decide.PrepareFailed}
 	}
 	for _, r := range records {
@@ -322,9 +347,6 @@ func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 	intent := r.Intent()
 	a := decide.Attempt{ID: intent.ID, Refresh: intent.Refresh, Access: intent.Access, Corrupt: r.Corrupt(), Sent: !r.NeverSent(boot)}
 	a.OtherLogin = !intent.Deadline.IsZero() && !f.latest.cred.Deadline.IsZero() && !intent.Deadline.Equal(f.latest.cred.Deadline)
-	if at, ok := r.Sent(); ok && intent.Refresh == f.latest.cred.Refresh.Fingerprint() {
-		f.wasLost = at
-	}
 	a.Answer = r.HasAnswer()
 	if a.Answer {
 		o := f.parse(r, f.latest.cred)
@@ -334,7 +356,35 @@ func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 			a.Verdict = decide.Unknown // the stored half is gone, and the answer names none
 		}
 	}
+	stored := f.latest.cred.Refresh.Fingerprint()
+	if at, ok := r.Sent(); ok && intent.Refresh == stored && (f.wasLost.IsZero() || at.Before(f.wasLost)) && (a.Verdict == decide.Unknown || a.Verdict == decide.Committed) {
+		f.wasLost = at
+	}
+	if a.Verdict == decide.Granted && intent.Refresh != stored {
+		a.Descends = f.descends(intent.Refresh, stored)
+	}
 	return a
+}
+
+// descends follows the grants that the ledger knows from one refresh token to
+// another (R20).
+func (f *flight) descends(refresh, from string) bool {
+	history, err := f.book.History()
+	if err != nil {
+		return false
+	}
+	next := make(map[string]string, len(history))
+	for _, c := range history {
+		if c.Successor != "" {
+			next[c.Refresh] = c.Successor
+		}
+	}
+	for range len(history) {
+		if from = next[from]; from == "" || from == refresh {
+			break
+		}
+	}
+	return from != "" && from == refresh
 }
 
 var verdicts = [...]decide.Verdict{
@@ -401,12 +451,22 @@ func (f *flight) prepare(ctx context.Context) decide.Event {
 // send is steps 7 and 8: verify, send once, and make the answer durable before
 // anybody understands it.
 func (f *flight) send() decide.Event {
+	if u := f.s.unsavedSuccessor(); u != nil && u.sent == f.sent.Refresh.Fingerprint() {
+		// It was answered, and the answer is here: it must never be sent again.
+		f.outcome = u.outcome
+		return decide.Event{Kind: decide.Answered, Verdict: decide.Granted, Rotated: u.outcome.Rotated}
+	}
+	if f.unsent.IsZero() {
+		f.unsent = time.Now().Add(f.s.seams.Times.UnsentWithin)
+	}
+	ctx, cancel := context.WithDeadline(f.ctx, f.unsent)
+	defer cancel()
 	x := &exchange{f: f}
-	answer, err := f.s.refresher.Send(f.ctx, f.sent, x)
+	answer, err := f.s.refresher.Send(ctx, f.sent, x)
 	if x.sent.IsZero() || errors.Is(err, ErrNotSent) {
 		return f.notSent(x, err)
 	}
-	f.sentAt = x.sent
+	f.sentAt, f.unsent = x.sent, time.Time{}
 	if ferr := f.record.Finish(answer.At()); ferr != nil || x.err != nil {
 		f.s.tell(Event{Kind: EventStrange, Detail: "the answer could not be made durable in the ledger; it is saved directly", Err: errors.Join(ferr, x.err)})
 	}
@@ -418,7 +478,6 @@ func (f *flight) send() decide.Event {
 		f.cause = f.outcome.Err
 	}
 	if f.outcome.Verdict == Unknown || f.outcome.Verdict == Committed {
-		f.wasLost = f.sentAt
 		f.s.tell(Event{Kind: EventUnknown, Refresh: f.sent.Refresh.Fingerprint(), Until: f.sentAt, Detail: "a refresh was sent and no usable answer came", Err: f.cause})
 	}
 	return event
@@ -426,8 +485,14 @@ func (f *flight) send() decide.Event {
 
 func (f *flight) notSent(x *exchange, err error) decide.Event {
 	f.cause = err
+	if x.err != nil { // not even its mark could be written (step 6)
+		f.cause = cannot("the attempt cannot be recorded before it is made", ReasonCannotSave, x.err)
+		return decide.Event{Kind: decide.PrepareFailed}
+	}
 	verdict := decide.NotSent
 	switch {
+	case f.ctx.Err() != nil:
+		verdict = decide.Halted
 	case x.moved:
 		verdict = decide.Moved
 	case x.lockLost:
@@ -473,16 +538,14 @@ func (x *exchange) Ready() error {
 		return errors.New("the store changed since the lock was taken")
 	}
 	crash.At(crash.BeforeSend)
-	return nil
+	// The mark is the last thing that can fail. One without a send does no harm;
+	// a send without one would pass for none after our death.
+	x.err = f.record.MarkSending(f.now())
+	return x.err
 }
 
 // Sending notes that the token may be spent from now on.
-func (x *exchange) Sending() {
-	x.sent = x.f.now()
-	if err := x.f.record.MarkSending(x.sent); err != nil {
-		x.err = err
-	}
-}
+func (x *exchange) Sending() { x.sent = x.f.now() }
 
 // Received makes a piece of the answer durable (step 8).
 func (x *exchange) Received(p []byte) {
@@ -499,8 +562,15 @@ func (f *flight) wait(act decide.Action) decide.Event {
 	if act.Unsent > 0 {
 		d = pick(t.UnsentPause, act.Unsent)
 	}
-	if time.Now().Add(d).After(f.until) || !sleep(f.ctx, f.s.life, d) {
+	until := f.until
+	if act.Unsent > 0 && f.unsent.Before(until) {
+		until = f.unsent
+	}
+	if time.Now().Add(d).After(until) {
 		return decide.Event{Kind: decide.TimeUp}
+	}
+	if !sleep(f.ctx, f.s.life, d) {
+		return decide.Event{Kind: decide.Stopped}
 	}
 	return decide.Event{Kind: decide.Paused}
 }
@@ -514,6 +584,7 @@ func pick(waits []time.Duration, n int) time.Duration {
 
 // save is step 9: the successor goes into the store by compare-and-swap.
 func (f *flight) save(ctx context.Context, act decide.Action) decide.Event {
+	f.recovering = f.recovering || act.Attempt != ""
 	if act.Attempt != "" { // step 5: what a dead process left
 		if f.record = f.find(act.Attempt); f.record == nil {
 			f.cause = errors.New("the attempt is gone")
@@ -521,7 +592,6 @@ func (f *flight) save(ctx context.Context, act decide.Action) decide.Event {
 		}
 		f.sent = f.seen.cred
 		f.outcome = f.parse(f.record, f.seen.cred)
-		f.result.Recovered = true
 	}
 	f.fill()
 	if act.OverBlank {
@@ -570,15 +640,13 @@ func (f *flight) fill() {
 // was noted before (learn).
 func (f *flight) clear() decide.Event {
 	f.closeAll("saved", f.outcome.Credential.Refresh.Fingerprint())
-	f.s.mu.Lock()
-	f.s.unsaved = nil
-	f.s.mu.Unlock()
+	f.s.setUnsaved(nil)
 	kind := EventGranted
-	if f.result.Recovered {
+	if f.recovering {
 		kind = EventRecovered
-	} else {
-		f.result.Granted = true
 	}
+	f.result.Recovered, f.result.Granted = f.recovering, !f.recovering
+	f.recovering = false
 	f.s.tell(Event{Kind: kind, Access: f.seen.cred.Access.Fingerprint(), Refresh: f.seen.cred.Refresh.Fingerprint(), Until: f.seen.cred.Expires})
 	f.record = nil
 	return decide.Event{Kind: decide.Cleared}
@@ -605,6 +673,9 @@ func (f *flight) closeAll(reason, successor string) {
 // memory, the attempt is closed.
 func (f *flight) learn(act decide.Action) {
 	if act.Lesson.Kind != decide.LearnNothing && f.keeper != nil {
+		if r := f.recordOf(act); act.Do == decide.CloseAttempt && r != nil {
+			f.outcome = f.parse(r, f.latest.cred) // what a dead process heard
+		}
 		f.remember(act)
 	}
 	if act.CloseAs == "" || act.Do == decide.CloseAttempt || f.keeper == nil {
@@ -638,7 +709,7 @@ func (f *flight) remember(act decide.Action) {
 	if note.Print == "" {
 		note.Print = f.seen.cred.Refresh.Fingerprint()
 	}
-	if act.Do == decide.CloseAttempt || f.result.Recovered {
+	if act.Do == decide.CloseAttempt || f.recovering {
 		if r := f.recordOf(act); r != nil {
 			note.Print = r.Intent().Refresh
 		}
@@ -648,6 +719,9 @@ func (f *flight) remember(act decide.Action) {
 	}
 	if f.outcome.Err != nil {
 		note.RetryAt, note.What = f.outcome.Err.RetryAfter, f.outcome.Err.Error()
+		if f.outcome.Err.Code != "" {
+			note.Foreign = string(ReasonEndpointError)
+		}
 	} else if f.cause != nil {
 		note.What = f.cause.Error()
 	}
@@ -685,10 +759,9 @@ func (f *flight) tellLesson(kind decide.LessonKind, m ledger.Memory) {
 func (f *flight) serve(act decide.Action) {
 	if act.Adopted {
 		f.result.Adopted = true
-		f.dropUnsaved()
 		f.s.tell(Event{Kind: EventAdopted, Access: f.seen.cred.Access.Fingerprint(), Refresh: f.seen.cred.Refresh.Fingerprint()})
 	}
-	f.result.Token = f.s.publish(f.seen.doc, f.seen.cred, f.memory)
+	f.result.Token = f.s.publish(f.seen, f.memory)
 	if act.Cause != decide.None {
 		f.result.Err = f.error(act.Cause)
 		f.s.rest()
@@ -701,21 +774,21 @@ func (f *flight) serve(act decide.Action) {
 // again until it succeeds or the Source is closed.
 func (f *flight) serveUnsaved() {
 	c := f.outcome.Credential
-	sent := f.sent.Refresh.Fingerprint()
+	u := &successor{f.outcome, f.sent.Refresh.Fingerprint()}
 	if f.record != nil {
-		sent = f.record.Intent().Refresh
+		u.sent = f.record.Intent().Refresh
 	}
-	f.result.Unsaved, f.result.Granted = true, !f.result.Recovered
-	f.result.Err = cannot("the new token could not be saved; it is kept in the ledger and in memory", ReasonCannotSave, f.cause)
-	f.result.Token = f.s.publish(f.seen.doc, c, f.memory)
-	f.s.tell(Event{Kind: EventSaveFailed, Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint(), Err: f.result.Err})
-	f.s.mu.Lock()
-	first := f.s.unsaved == nil
-	f.s.unsaved = &successor{c, sent}
-	f.s.mu.Unlock()
-	if first {
+	err := cannot("the new token could not be saved; it is kept and the save is tried again", ReasonCannotSave, f.cause)
+	if f.s.setUnsaved(u) == nil {
 		f.s.owned.Go(f.s.saveLater)
+		f.s.tell(Event{Kind: EventSaveFailed, Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint(), Err: err})
 	}
+	token := f.s.offer(view{doc: f.seen.doc, cred: c}, f.memory)
+	if !c.Expires.IsZero() && !f.now().Before(c.Expires) || c.Access.Fingerprint() == f.ask.Replace {
+		f.err = err // saved it would be renewed; unsaved it cannot be
+		return
+	}
+	f.result = Refreshed{Token: token, Granted: !f.recovering, Recovered: f.recovering, Unsaved: true, Err: err}
 }
 
 // saveLater tries to save what is unsaved, with backoff, until it is saved,
@@ -730,17 +803,11 @@ func (s *Source) saveLater() {
 			return
 		}
 		<-f.done
-		if !s.isUnsaved() {
+		if s.unsavedSuccessor() == nil {
 			s.tell(Event{Kind: EventSavedLate})
 			return
 		}
 	}
-}
-
-func (f *flight) dropUnsaved() {
-	f.s.mu.Lock()
-	f.s.unsaved = nil
-	f.s.mu.Unlock()
 }
 
 // fail is the end without a token, unless memory still has a good one that the
@@ -749,8 +816,11 @@ func (f *flight) fail(act decide.Action) {
 	err := f.error(act.Cause)
 	switch act.Cause {
 	case decide.NotFound, decide.WasBlanked:
-		f.dropUnsaved()
+		f.s.setUnsaved(nil)
 		f.s.cur.Store(nil)
+		if act.Cause == decide.NotFound {
+			f.forget()
+		}
 	default:
 		if c := f.s.cur.Load(); c != nil && !c.rejected && !f.ask.Force && c.good(f.now()) {
 			f.result.Token, f.result.Err = c.token, err
@@ -760,6 +830,36 @@ func (f *flight) fail(act decide.Action) {
 		}
 	}
 	f.err = err
+}
+
+// forget closes what the ledger still holds of a login that its user ended: a
+// successor in the escrow must not come back into the next login (R5). The
+// owner's locks cannot be taken beside a document that is not there; the guard
+// alone can, and keeps a process that is refreshing from losing its record.
+func (f *flight) forget() {
+	if f.s.opts.ReadOnly || f.keeper != nil {
+		return
+	}
+	l, ok := f.book.(*ledger.Ledger)
+	if pending, err := f.book.Pending(); !ok || err != nil || !pending {
+		return
+	}
+	guard, err := l.TryGuard()
+	if err != nil {
+		return // whoever holds it sees the same
+	}
+	defer guard.Release()
+	if _, _, err := f.s.load(context.WithoutCancel(f.ctx)); !errors.Is(err, ErrNotFound) {
+		return
+	}
+	if t, ok := f.s.store.(interface{ Tidy(*ledger.Guard) }); ok {
+		t.Tidy(guard)
+	}
+	records, err := guard.Attempts()
+	for _, r := range records {
+		err = errors.Join(err, r.Close("logged-out", "", f.now()))
+	}
+	f.s.tell(Event{Kind: EventDropped, Detail: "the user logged out; a token that was never saved is gone with the login", Err: err})
 }
 
 func (f *flight) now() time.Time { return f.s.seams.Clock.Now() }
@@ -822,9 +922,17 @@ func (f *flight) error(cause decide.Cause) error {
 		return f.unavailable(cause)
 	case decide.Locked:
 		return f.notLocked()
+	case decide.TimedOut:
+		if f.s.life.Err() != nil {
+			return errClosed
+		}
+		e.Kind, e.What, e.Err = ErrUnavailable, "no time was left to send the refresh", f.cause
 	case decide.CannotLock:
 		return cannot("the refresh lock cannot be made", ReasonCannotLock, f.cause)
 	case decide.CannotSave:
+		if errors.Is(f.cause, ErrLocked) { // the owner is writing
+			return f.cause
+		}
 		return cannot("a new token could not be saved, so none was asked for", ReasonCannotSave, f.cause)
 	default:
 		e.Kind, e.Reason, e.What = ErrUnavailable, ReasonBug, "a bug: no rule for what was seen"

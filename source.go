@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ type Source struct {
 	refresher Refresher
 	opts      Options
 	seams     seam.Seams
-	book      ledger.Book // what all processes remember
+	spare     *ledger.Volatile // what is remembered where the store has no ledger
 	jitter    time.Duration
 
 	cur atomic.Pointer[current]
@@ -63,8 +64,8 @@ type current struct {
 
 // successor is a credential that the endpoint issued and no store holds yet.
 type successor struct {
-	cred Credential
-	sent string // fingerprint of the refresh token that it replaces
+	outcome Outcome
+	sent    string // fingerprint of the refresh token that it replaces
 }
 
 // New makes a Source. It touches neither store nor network. Close it if
@@ -82,12 +83,17 @@ func New(store Store, codec Codec, refresher Refresher, opts *Options) *Source {
 	s.seams = s.opts.Seams.Filled()
 	// A little jitter keeps many long-lived programs from turning up together.
 	s.jitter = rand.N(s.opts.RefreshEarly/20 + 1)
-	if l, ok := store.(ledgered); ok {
-		s.book = l.Ledger()
-	} else {
-		s.book = ledger.NewVolatile(s.seams)
-	}
+	s.spare = ledger.NewVolatile(s.seams)
 	return s
+}
+
+// book is what all processes remember of the login. It is asked for anew each
+// time, because an owner may put a file in the place of a link (INTEROP §2).
+func (s *Source) book() ledger.Book {
+	if l, ok := s.store.(ledgered); ok {
+		return l.Ledger()
+	}
+	return s.spare
 }
 
 // ledgered is a Store that has a ledger on disk: filestore and what is built on it.
@@ -144,7 +150,8 @@ func (s *Source) early(ctx context.Context, c *current) (Token, error) {
 	}
 	select {
 	case <-f.done:
-		return f.result.Token, f.err
+		r, err := s.landed(f, purpose{})
+		return r.Token, err
 	case <-ctx.Done():
 		return c.token, nil // still good
 	}
@@ -193,6 +200,11 @@ func (s *Source) Reject(t Token) {
 // has not sent anything yet and is finished and saved if it has. It is
 // idempotent; afterwards every method returns ErrClosed.
 func (s *Source) Close() error {
+	if s.unsavedSuccessor() != nil { // one last try: without a ledger, memory is all there is
+		if f, _, err := s.board(context.Background(), purpose{save: true}); err == nil {
+			<-f.done
+		}
+	}
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -217,18 +229,36 @@ func (s *Source) join(ctx context.Context, p purpose) (Refreshed, error) {
 		if err != nil {
 			return Refreshed{}, err
 		}
+		valid := f.valid
+		if leader || p.force {
+			valid = nil // whoever leads an early flight waits for it
+		}
 		select {
 		case <-f.done:
+		case <-valid:
+			if r, err := s.meanwhile(p, nil); err == nil && !r.Token.IsZero() {
+				return r, nil
+			}
+			<-f.done
 		case <-ctx.Done():
 			return s.meanwhile(p, f.late(ctx.Err()))
 		}
-		// A flight that took off before the refusal, or without force, may bring
-		// back what this caller does not want.
-		stale := !leader && (p.force && !f.purpose.force || s.refused(f.result.Token))
-		if f.err != nil || !stale || tries >= 2 {
-			return f.result, f.err
+		// A flight that took off before the refusal, or for another purpose, may
+		// bring back what this caller does not want.
+		stale := !leader && (p.force != f.purpose.force && (p.force || f.err != nil) || f.purpose.save || s.refused(f.result.Token))
+		if !stale || tries >= 3 {
+			return s.landed(f, p)
 		}
 	}
+}
+
+// landed is the result of a flight: a token that is still good outweighs an
+// error that says nothing about the login.
+func (s *Source) landed(f *flight, p purpose) (Refreshed, error) {
+	if f.err != nil && reasonOf(f.err) == ReasonBug {
+		return s.meanwhile(p, f.err)
+	}
+	return f.result, f.err
 }
 
 // meanwhile serves a token that is still good to a caller who cannot wait for
@@ -293,7 +323,9 @@ func (s *Source) probe(ctx context.Context, c *current) *current {
 	}
 	s.looking = true
 	done := make(chan struct{})
-	s.owned.Go(func() {
+	// Close does not wait for it: a stat can hang for as long as a server is
+	// gone. It reads and, at most, publishes to nobody.
+	go func() {
 		defer func() {
 			s.mu.Lock()
 			s.looking = false
@@ -301,7 +333,7 @@ func (s *Source) probe(ctx context.Context, c *current) *current {
 			close(done)
 		}()
 		s.lookForChange(context.WithoutCancel(ctx), c, now)
-	})
+	}()
 	s.mu.Unlock()
 
 	patience := time.NewTimer(s.seams.Times.ProbePatience)
@@ -326,17 +358,15 @@ func (s *Source) lookForChange(ctx context.Context, c *current, now time.Time) {
 		s.cur.CompareAndSwap(c, &next)
 		return
 	}
-	if s.isUnsaved() {
-		s.cur.CompareAndSwap(c, &next)
-		s.board(ctx, purpose{save: true})
-		return
-	}
+	m, _ := s.book().Memory() // without it a short lifetime is not known as such
 	doc, cred, err := s.load(ctx)
+	u := s.unsavedSuccessor()
 	switch {
+	case err == nil && u != nil && u.sent == cred.Refresh.Fingerprint():
+		s.cur.CompareAndSwap(c, &next) // the store is behind us; the saver sees to it
 	case errors.Is(err, ErrNotFound), err == nil && cred.Blanked:
 		s.cur.CompareAndSwap(c, nil)
 	case err == nil:
-		m, _ := s.book.Memory() // without it a short lifetime is not known as such
 		if slices.Contains(m.Spent, cred.Refresh.Fingerprint()) && !c.rejected && c.good(now) {
 			s.cur.CompareAndSwap(c, &next) // a backup brought an older copy back (R20); what we have is newer
 			return
@@ -384,15 +414,15 @@ func (s *Source) load(ctx context.Context) (Document, Credential, error) {
 	}
 }
 
-// at fills in the place of a codec's error, which knows none.
+// at fills in the place of a codec's error, which knows the member at most.
 func at(err error, place string) error {
 	var e *Error
-	if errors.As(err, &e) && e.Where == "" {
-		located := *e
-		located.Where = place
-		return &located
+	if !errors.As(err, &e) || place == "" {
+		return err
 	}
-	return err
+	located := *e
+	located.Where = strings.TrimSuffix(place+" ("+e.Where+")", " ()")
+	return &located
 }
 
 // sleep waits; false: one of the contexts ended first.
@@ -452,22 +482,33 @@ func (s *Source) windows(cred Credential, m ledger.Memory) (early, late time.Dur
 	return early, late
 }
 
-// publish makes a credential the one that callers are served.
-func (s *Source) publish(doc Document, cred Credential, m ledger.Memory) Token {
-	now := s.seams.Clock.Now()
+// publish makes a credential the one that callers are served, unless this
+// process holds its successor.
+func (s *Source) publish(v view, m ledger.Memory) Token {
 	s.mu.Lock()
 	switch u := s.unsaved; {
 	case u == nil:
-	case u.sent == cred.Refresh.Fingerprint():
-		cred = u.cred // the store is behind us
+	case u.sent == v.cred.Refresh.Fingerprint():
+		v.cred = u.outcome.Credential // the store is behind us
 	default:
 		s.unsaved = nil // it has moved on
 	}
 	s.mu.Unlock()
-	c := s.makeCurrent(doc, cred, m, s.cur.Load(), now)
-	s.cur.Store(c)
-	s.warn(cred, now)
-	return c.token
+	return s.offer(v, m)
+}
+
+// offer serves a credential from now on. A refusal of the same token that comes
+// in meanwhile is kept.
+func (s *Source) offer(v view, m ledger.Memory) Token {
+	now := s.seams.Clock.Now()
+	for {
+		last := s.cur.Load()
+		c := s.makeCurrent(v.doc, v.cred, m, last, now)
+		if s.cur.CompareAndSwap(last, c) {
+			s.warn(v.cred, now)
+			return c.token
+		}
+	}
 }
 
 // warn tells, once for each deadline, that the login itself ends soon (R17).
@@ -501,10 +542,17 @@ func (s *Source) rest() {
 	s.cur.CompareAndSwap(c, &next)
 }
 
-func (s *Source) isUnsaved() bool {
+func (s *Source) unsavedSuccessor() *successor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unsaved != nil
+	return s.unsaved
+}
+
+func (s *Source) setUnsaved(u *successor) (before *successor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, s.unsaved = s.unsaved, u
+	return before
 }
 
 // tellUnavailable tells, once, why a valid token is not renewed. That another

@@ -314,9 +314,13 @@ func TestR9LostAnswers(t *testing.T) {
 		inWorld(t, -time.Minute, func(w *world) {
 			w.ep.then(step{lose: reset})
 			s := w.source()
+			sent := w.clock.Now()
 			e := wantError(t, s, evercred.ErrLoginRequired, evercred.ReasonLostAnswer)
-			if !strings.Contains(e.What, "was lost") {
-				t.Error(e)
+			if !strings.Contains(e.What, "refresh of "+sent.Format(time.RFC3339)+" was lost") {
+				t.Errorf("sent at %s: %v", sent.Format(time.RFC3339), e)
+			}
+			if !w.saw(evercred.EventUnknown) {
+				t.Error("the unknown outcome was not told")
 			}
 			w.sends(2)
 			wantError(t, s, evercred.ErrLoginRequired, evercred.ReasonLostAnswer)
@@ -630,30 +634,25 @@ func TestR18ClockJumps(t *testing.T) {
 	})
 }
 
-// R18, §6.7: the machine slept between the lock and the send.
+// R18, §6.7: the machine slept between the lock and the send: look again first.
 func TestR18SleepBeforeTheSend(t *testing.T) {
 	inWorld(t, -time.Minute, func(w *world) {
-		slept := false
-		w.ep.then(step{})
-		s := w.source()
-		w.store.FailLoad(func() error {
-			if l, err := lockIsHeld(w); err == nil {
-				l.Unlock()
-			} else if !slept {
-				slept = true
-				w.clock.set(0, time.Hour)
-			}
-			return nil
-		})
-		want(t, s, "a2")
+		w.ep.then(step{connect: func() { w.clock.set(0, time.Hour) }})
+		want(t, w.source(), "a2")
 		w.sends(1)
+		if w.ep.tries != 2 {
+			t.Errorf("%d tries; the one after the sleep must be stopped, and the next one go through", w.ep.tries)
+		}
 	})
 }
 
-func lockIsHeld(w *world) (evercred.Lock, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-	defer cancel()
-	return w.store.Lock(ctx)
+// R3, §6.7: the store changes while we connect, after the look under the lock.
+func TestR3TheStoreChangesWhileConnecting(t *testing.T) {
+	inWorld(t, -time.Minute, func(w *world) {
+		w.ep.then(step{connect: func() { w.store.Set(w.login("o2", "q2", 8*time.Hour)) }})
+		want(t, w.source(), "o2")
+		w.sends(0)
+	})
 }
 
 // R19: panics do not strand anybody.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/evercred/evercred/internal/decide"
-	"github.com/evercred/evercred/internal/ledger"
 )
 
 // Status reads the store and the ledger and says what Token would do. It never
@@ -31,7 +30,7 @@ func (s *Source) Status(ctx context.Context) (Status, error) {
 		Access: look.Sight.Access, Refresh: look.Sight.Refresh,
 		Expires: f.latest.cred.Expires, Deadline: f.latest.cred.Deadline, Scopes: f.latest.cred.Scopes,
 		Plan: f.latest.cred.Plan, Tier: f.latest.cred.Tier, ClientID: f.latest.cred.ClientID,
-		Ledger: s.ledgerStatus(f.memory, look.Facts),
+		Ledger: f.ledgerStatus(look.Facts),
 	}
 	// What decide would do without going on to a lock is what Token would say.
 	next := decide.State{Ask: f.ask}
@@ -40,6 +39,9 @@ func (s *Source) Status(ctx context.Context) (Status, error) {
 	st.State, st.Usable, st.Renewable = judge(look, act)
 	if act.Cause != decide.None {
 		st.Err = f.error(act.Cause)
+	}
+	if f.forgot != nil && st.Renewable { // a refresh would be refused under the lock
+		st.Renewable, st.Err = false, cannot("the ledger cannot be read, so nothing can be renewed", ReasonCannotLock, f.forgot)
 	}
 	if st.Renewable && !st.Expires.IsZero() {
 		early, _ := s.windows(f.latest.cred, f.memory)
@@ -74,23 +76,23 @@ func judge(look decide.Event, act decide.Action) (state State, usable, renewable
 	return StateExpired, false, renewable
 }
 
-func (s *Source) ledgerStatus(m ledger.Memory, facts decide.Facts) LedgerStatus {
-	l := LedgerStatus{Path: s.book.Path()}
-	l.Exists, _ = s.book.Exists()
+func (f *flight) ledgerStatus(facts decide.Facts) LedgerStatus {
+	l, m := LedgerStatus{Path: f.book.Path()}, f.memory
+	l.Exists, _ = f.book.Exists()
 	if m.Cooldown != nil && facts.Cooldown {
 		l.CooldownUntil, l.CooldownWhy = m.Cooldown.Until, Reason(m.Cooldown.Reason)
 	}
 	if m.Granted != nil {
 		l.LastGrant = m.Granted.At
 	}
-	records, _ := s.book.Attempts()
+	records, _ := f.book.Attempts()
 	for _, r := range records {
 		l.Open++
-		if r.HasAnswer() {
+		if f.attempt(r, "").Verdict == decide.Granted {
 			l.Escrow++
 		}
 	}
-	if h, held, err := s.book.Holder(); err == nil && held {
+	if h, held, err := f.book.Holder(); err == nil && held {
 		l.Holder = fmt.Sprintf("pid %d since %s", h.ID.PID, h.Since.Format(time.TimeOnly))
 	}
 	return l

@@ -178,6 +178,7 @@ type endpoint struct {
 	mu     sync.Mutex
 	next   int
 	live   string
+	tries  int // calls of Send
 	sends  int
 	script []step
 	// answered counts the sends of a token after a usable answer to it came back.
@@ -187,6 +188,7 @@ type endpoint struct {
 // step scripts one send.
 type step struct {
 	unsent  error         // it never leaves
+	connect func()        // while connecting, before the last check
 	take    time.Duration // before the commit
 	refuse  bool          // no commit
 	lose    error         // the answer does not arrive
@@ -211,6 +213,7 @@ func (ep *endpoint) Parse(a evercred.Answer, sent evercred.Credential) evercred.
 
 func (ep *endpoint) Send(ctx context.Context, c evercred.Credential, x evercred.Exchange) (evercred.Answer, error) {
 	ep.mu.Lock()
+	ep.tries++
 	var s step
 	if len(ep.script) > 0 {
 		s, ep.script = ep.script[0], ep.script[1:]
@@ -218,6 +221,9 @@ func (ep *endpoint) Send(ctx context.Context, c evercred.Credential, x evercred.
 	ep.mu.Unlock()
 	if s.unsent != nil {
 		return evercred.Answer{}, fmt.Errorf("%w: %w", evercred.ErrNotSent, s.unsent)
+	}
+	if s.connect != nil {
+		s.connect()
 	}
 	if err := x.Ready(); err != nil {
 		return evercred.Answer{}, fmt.Errorf("%w: %w", evercred.ErrNotSent, err)

@@ -36,7 +36,25 @@ func (h *held) Prepare(ctx context.Context, old evercred.Document) error {
 		return err
 	}
 	defer f.Close()
+	if err := h.tryWriteLock(ctx); err != nil {
+		return err
+	}
 	return h.ready(f)
+}
+
+// tryWriteLock takes the owner's write lock and gives it back: what is in its
+// way must be found out before anything is spent (FAILURES L3).
+func (h *held) tryWriteLock(ctx context.Context) error {
+	if h.owner == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.store.seams.Times.WriteWait/4)
+	defer cancel()
+	w, err := h.owner.LockWrite(ctx)
+	if err != nil {
+		return err
+	}
+	return w.Unlock()
 }
 
 // Save replaces old by data, in one step for every reader, or in place where
@@ -176,6 +194,8 @@ func (h *held) prepare(f fsys.File, info fsys.Info) (durable.Prepared, error) {
 	}
 	size := info.Size + durable.Spare
 	switch {
+	case info.Size > s.opts.MaxSize-min(durable.Spare, s.opts.MaxSize/64):
+		return nil, unsafeAt(evercred.ReasonTooLarge, "the document is so large that its successor might not be readable", target, nil)
 	case fileMount(info, dir) && !s.opts.AllowFileMount:
 		return nil, unsafeAt(evercred.ReasonFileMount, "the file alone is a mount point, so it can be neither locked nor replaced", target, nil)
 	case fileMount(info, dir), info.Nlink > 1:

@@ -46,6 +46,8 @@ type OwnerLocks interface {
 	// ctx ends, or, unless wait, for nobody. ErrLocked: held by another.
 	// ErrUnsafe: one cannot be made.
 	Lock(ctx context.Context, g *ledger.Guard, wait bool) (OwnerLock, error)
+	// Tidy frees what dead processes of ours left of those locks.
+	Tidy(g *ledger.Guard)
 }
 
 // OwnerLock is held from the second look at the file until after the save. It
@@ -104,6 +106,14 @@ func (s *Store) Ledger() *ledger.Ledger {
 
 func (s *Store) ledger(path string) *ledger.Ledger {
 	return ledger.Open(filepath.Dir(path), filepath.Base(path), s.seams)
+}
+
+// Tidy frees what dead processes of ours left of the owner's locks, beside a
+// document that is gone. g is the guard of Ledger.
+func (s *Store) Tidy(g *ledger.Guard) {
+	if s.opts.Owner != nil {
+		s.opts.Owner.Tidy(g)
+	}
 }
 
 // Load reads the file. ErrNotFound: there is none, or a link leads nowhere.

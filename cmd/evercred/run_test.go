@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -300,6 +301,9 @@ func TestSecretsInProcess(t *testing.T) {
 	p.secrets = append(p.secrets, token, p.endpoint.Newest(p.login.ID))
 	for _, name := range []string{"cmdline", "environ"} {
 		b, err := os.ReadFile(filepath.Join("/proc", itoa(r.Process.Pid), name))
+		if name == "environ" && errors.Is(err, fs.ErrPermission) {
+			continue // not dumpable: the user's other processes cannot read it at all
+		}
 		must(t, err)
 		if len(b) == 0 || p.leaks(string(b)) != "" {
 			t.Errorf("%s of evercred: %d bytes, with a secret: %t", name, len(b), p.leaks(string(b)) != "")

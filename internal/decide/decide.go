@@ -32,8 +32,8 @@ func Next(s State, e Event) (State, Action) {
 		return s, Action{Do: LookAgain}
 	case Prepared:
 		return s, Action{Do: Send}
-	case PrepareMoved:
-		return s.restart("not-sent")
+	case PrepareMoved: // the flight's last attempt, if there is one, was sent: it stays
+		return s.restart("")
 	case PrepareFailed:
 		return s.settle(CannotSave)
 	case Answered:
@@ -46,6 +46,8 @@ func Next(s State, e Event) (State, Action) {
 		return s, Action{Do: Send}
 	case TimeUp:
 		return s.timeUp()
+	case Stopped:
+		return s.stopped()
 	case Saved:
 		return s, Action{Do: Clear, Lesson: Lesson{Kind: LearnGranted}}
 	case SaveMoved:
@@ -53,7 +55,7 @@ func Next(s State, e Event) (State, Action) {
 	case SaveFailed: // step 11
 		return s, Action{Do: ServeUnsaved}
 	case Cleared:
-		if s.Recovering { // what a dead process left may itself have grown old
+		if s.Recovering && !s.SaveOnly { // what a dead process left may itself have grown old
 			s.Recovering = false
 			return s, Action{Do: LookAgain}
 		}
@@ -69,15 +71,15 @@ func (s State) looked(e Event) (State, Action) {
 	if s.Force && s.Replace == "" {
 		s.Replace = s.Seen.Access
 	}
-	escrow := s.Facts.Escrow && !s.ReadOnly && (s.Seen.Kind == Present || s.Seen.Kind == Blanked)
+	escrow := (s.Facts.Escrow || s.Facts.Unsaved) && !s.ReadOnly && (s.Seen.Kind == Present || s.Seen.Kind == Blanked)
 	if !escrow {
 		if a, done := s.verdict(); done {
 			return s, a
 		}
 	}
 	// The early window never waits for a lock, and neither does the mere
-	// tidying of somebody else's escrow beside a good token.
-	s.Patient = !(s.acceptable() && s.Seen.Left > s.Seen.Late)
+	// tidying of somebody else's escrow beside a good token; and the saver comes again.
+	s.Patient = !s.SaveOnly && !(s.acceptable() && s.Seen.Left > s.Seen.Late)
 	return s, Action{Do: Lock}
 }
 
@@ -93,7 +95,7 @@ func (s State) watched(e Event) (State, Action) {
 		s.Seen = e.Sight
 		return s, Action{Do: Fail, Cause: NotFound}
 	}
-	if e.Sight.Kind == Present && !e.Facts.Escrow {
+	if e.Sight.Kind == Present && !e.Facts.Escrow && !e.Facts.Unsaved {
 		if cause := e.Facts.obstacle(s.Force); cause != None {
 			s.Seen, s.Facts = e.Sight, e.Facts
 			return s.settle(cause)
@@ -115,9 +117,19 @@ func (s State) lookedAgain(e Event) (State, Action) {
 		return s.settle(CannotRead)
 	}
 	if next, a, found := s.recover(e.Attempts); found {
+		if a.Do == CloseAttempt { // and then the same look again, for the same reason
+			next.After = after
+		}
 		return next, a
 	}
-	s.Standing = standing(e.Attempts, s.Seen)
+	if s.Seen.Refresh != s.Sending {
+		s.Sends, s.Committed = 0, false
+	}
+	stand := standing(e.Attempts, s.Seen)
+	s.Standing = len(stand) > 0
+	if s.Sends == 0 && len(stand) > MaxStanding { // a day of 503 must not fill the folder: the oldest tells since when
+		return s, closing(stand[1], "repeated")
+	}
 	if s.another(s.Seen) {
 		return s, Action{Do: Serve, Adopted: true}
 	}
@@ -126,6 +138,12 @@ func (s State) lookedAgain(e Event) (State, Action) {
 	}
 	if a, done := s.verdict(); done {
 		return s, a
+	}
+	if s.SaveOnly && !s.Facts.Unsaved { // there is nothing left to save
+		return s, Action{Do: Serve}
+	}
+	if len(stand) > 1 && committed(stand) || s.Sends > s.allowed() {
+		return s.exhausted() // what was committed is repeated once, by whomever (8b)
 	}
 	if s.Facts.FreshRefused { // step 12: a storm, not an expiry
 		s.Facts.Refused = true
@@ -188,7 +206,7 @@ func (s State) recover(attempts []Attempt) (State, Action, bool) {
 			return s, a, true
 		case Refused:
 			a := closing(at, "refused")
-			a.Lesson = Lesson{Kind: LearnDead}
+			a.Lesson = Lesson{Kind: LearnDead, Lost: len(standing(attempts, s.Seen)) > 0}
 			return s, a, true
 		default:
 			return s, closing(at, "foreign"), true
@@ -200,7 +218,7 @@ func (s State) recover(attempts []Attempt) (State, Action, bool) {
 // olderCopy: the store holds a token that rotated before, and not the one of an
 // attempt that holds a successor (§6.2).
 func (s State) olderCopy(at Attempt) bool {
-	return s.Facts.Spent && s.Seen.Kind == Present && s.Seen.Refresh != at.Refresh && at.Answer && at.Verdict == Granted && at.Rotated
+	return s.Facts.Spent && at.Descends && s.Seen.Kind == Present && s.Seen.Refresh != at.Refresh && at.Answer && at.Verdict == Granted && at.Rotated
 }
 
 // superseded: the endpoint does not rotate, and somebody saved a newer access
@@ -213,10 +231,20 @@ func closing(at Attempt, reason string) Action {
 	return Action{Do: CloseAttempt, Attempt: at.ID, CloseAs: reason}
 }
 
-// standing reports whether an attempt of unknown fate stands for the stored token.
-func standing(attempts []Attempt, seen Sight) bool {
+// standing are the attempts of unknown fate for the stored token, oldest first.
+func standing(attempts []Attempt, seen Sight) []Attempt {
+	var stand []Attempt
 	for _, at := range attempts {
-		if at.Refresh == seen.Refresh && at.Sent {
+		if at.Refresh == seen.Refresh && at.Sent && (!at.Answer || at.Verdict == Unknown || at.Verdict == Committed) {
+			stand = append(stand, at)
+		}
+	}
+	return stand
+}
+
+func committed(attempts []Attempt) bool {
+	for _, at := range attempts {
+		if at.Answer && at.Verdict == Committed {
 			return true
 		}
 	}
@@ -292,7 +320,14 @@ func (s State) answered(e Event) (State, Action) {
 		if s.Patient && s.Unsent < MaxUnsent {
 			return s, Action{Do: Pause, Unsent: s.Unsent}
 		}
+		if s.Sends > 0 { // the repeat did not leave; what came before it is still unknown
+			next, a := s.exhausted()
+			a.CloseAs = "not-sent"
+			return next, a
+		}
 		return s.giveUp(Unreachable, Lesson{Kind: LearnUnreachable}, "not-sent")
+	case Halted:
+		return s.stopped()
 	case LockLost: // L4: not yet sent, so stop
 		return s.giveUp(Locked, Lesson{}, "not-sent")
 	case Moved:
@@ -320,15 +355,19 @@ func (s State) repeat() (State, Action) {
 	if s.Seen.Kind != Present || s.Seen.Refresh != s.Sending {
 		return s.restart("")
 	}
-	allowed := MaxRepeats
-	if s.Committed { // what was committed can only be recovered, and that shows at once
-		allowed = 1
-	}
-	if !s.Patient || s.Sends > allowed {
+	if !s.Patient || s.Sends > s.allowed() {
 		return s.exhausted()
 	}
 	s.Again = true
 	return s, Action{Do: Pause, Repeat: s.Sends}
+}
+
+// allowed is how often one token is sent again.
+func (s State) allowed() int {
+	if s.Committed { // what was committed can only be recovered, and that shows at once
+		return 1
+	}
+	return MaxRepeats
 }
 
 func (s State) exhausted() (State, Action) {
@@ -342,6 +381,15 @@ func (s State) timeUp() (State, Action) {
 		return s.exhausted()
 	}
 	return s.giveUp(Unreachable, Lesson{Kind: LearnUnreachable}, "not-sent")
+}
+
+// stopped ends a flight that was told to end, or had no time left, before it
+// could send. That teaches nobody anything.
+func (s State) stopped() (State, Action) {
+	if s.Sends > 0 {
+		return s.exhausted()
+	}
+	return s.giveUp(TimedOut, Lesson{}, "not-sent")
 }
 
 // afterRefusal is step 8d after the second look.
@@ -391,7 +439,7 @@ func (s State) restart(closeAs string) (State, Action) {
 	if s.Restarts > MaxRestarts {
 		return s.giveUp(Locked, Lesson{}, closeAs)
 	}
-	s.Sending, s.SendingAccess, s.Sends, s.Committed, s.After = "", "", 0, false, AfterLock
+	s.After, s.Again = AfterLock, false
 	return s, Action{Do: LookAgain, CloseAs: closeAs}
 }
 

@@ -179,7 +179,32 @@ func TestNext(t *testing.T) {
 		"an unknown attempt stands: repeated at once": {turns: recovered(ended, Attempt{ID: "7", Refresh: "r1", Sent: true}, with(do(Prepare), Lesson{Kind: LearnUnanswered, Left: true}, ""))},
 		"R20 the successor in the escrow wins over an older copy": {turns: []turn{
 			{only(Begin), do(Look)}, {look(ended, Facts{Escrow: true, Spent: true}), do(Lock)}, {only(LockTaken), do(LookAgain)},
-			{spentBeside(Attempt{ID: "7", Refresh: "r5", Access: "a5", Sent: true, Answer: true, Verdict: Granted, Rotated: true}), Action{Do: Save, Attempt: "7", Recovered: true}}}},
+			{spentBeside(Attempt{ID: "7", Refresh: "r5", Access: "a5", Sent: true, Answer: true, Verdict: Granted, Rotated: true, Descends: true}), Action{Do: Save, Attempt: "7", Recovered: true}}}},
+		"R20 but not if it is another login's": {turns: []turn{
+			{only(Begin), do(Look)}, {look(ended, Facts{Escrow: true, Spent: true}), do(Lock)}, {only(LockTaken), do(LookAgain)},
+			{spentBeside(Attempt{ID: "7", Refresh: "r5", Access: "a5", Sent: true, Answer: true, Verdict: Granted, Rotated: true}), Action{Do: CloseAttempt, Attempt: "7", CloseAs: "history", Lesson: learn(LearnSpent)}}}},
+		"8b a committed token is not repeated by every flight anew": {turns: []turn{
+			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockTaken), do(LookAgain)},
+			{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true, Answer: true, Verdict: Committed}, Attempt{ID: "2", Refresh: "r1", Sent: true, Answer: true, Verdict: Committed}),
+				with(fail(UnknownOutcome), learn(LearnUnknown), "")}}},
+		"a day of 503 leaves two attempts": {turns: []turn{
+			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockTaken), do(LookAgain)},
+			{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true}, Attempt{ID: "2", Refresh: "r1", Sent: true}, Attempt{ID: "3", Refresh: "r1", Sent: true}),
+				Action{Do: CloseAttempt, Attempt: "2", CloseAs: "repeated"}}}},
+		"a refusal that a dead process heard, after a loss": {turns: []turn{
+			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockTaken), do(LookAgain)},
+			{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true}, Attempt{ID: "2", Refresh: "r1", Sent: true, Answer: true, Verdict: Refused}),
+				Action{Do: CloseAttempt, Attempt: "2", CloseAs: "refused", Lesson: Lesson{Kind: LearnDead, Lost: true}}}}},
+		"told to end before the send: that teaches nothing": {turns: toSend(turn{answer(Halted), with(fail(TimedOut), Lesson{}, "not-sent")})},
+		"what did not leave after a loss is still a loss": {turns: toSend(append(again8b(1),
+			turn{answer(NotSent), Action{Do: Pause, Unsent: 1}}, turn{only(Paused), do(Send)},
+			turn{answer(NotSent), Action{Do: Pause, Unsent: 2}}, turn{only(Paused), do(Send)},
+			turn{answer(NotSent), with(fail(UnknownOutcome), learn(LearnUnknown), "not-sent")})...)},
+		"the store moved while a repeat was prepared: its sends still count": {turns: toSend(append(again8b(1)[:3],
+			turn{only(PrepareMoved), do(LookAgain)},
+			turn{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true}), with(do(Prepare), Lesson{Kind: LearnUnanswered, Left: true}, "")})...)},
+		"11 the saver saves and grants nothing": {ask: Ask{SaveOnly: true}, turns: []turn{
+			{only(Begin), do(Look)}, {look(ended, Facts{Unsaved: true}), do(Lock)}, {only(LockTaken), do(LookAgain)}, {again(ended), do(Serve)}}},
 		"a look that is passed over changes nothing": {turns: []turn{
 			{only(Begin), do(Look)}, {look(near), do(Lock)}, {watch(Sight{Kind: Unreadable}), do(KeepWaiting)}, {only(LockHeld), serve(Locked)}}},
 	} {

@@ -30,8 +30,12 @@ func Recall(m ledger.Memory, s Sight, ask Ask, now time.Time, t timing.Protocol)
 		f.Refused = running(m.Refused, now, t.RefusedMax)
 	}
 	if g := m.Granted; g != nil && ask.Replace != "" && !ask.Force && g.Access == ask.Replace && s.Access == ask.Replace {
-		age := now.Sub(g.At)
-		f.FreshRefused = age > -t.RefusedWithin && age < t.RefusedWithin
+		// A token that has ended was not refused for being what it is.
+		age, fresh := now.Sub(g.At), t.RefusedWithin
+		if g.Lifetime > 0 {
+			fresh = min(fresh, g.Lifetime/2)
+		}
+		f.FreshRefused = s.Left > 0 && age > -fresh && age < fresh
 	}
 	return f
 }
@@ -50,6 +54,7 @@ type Note struct {
 	RetryAt time.Time // LearnLimited: the endpoint's wish; zero: none
 	Rotated bool      // LearnGranted
 	What    string    // for people; no secret
+	Foreign string    // LearnForeign: the reason, where it is known more exactly
 	Grant   ledger.Granted
 	// Jitter returns a random duration in [0, d).
 	Jitter func(d time.Duration) time.Duration
@@ -85,7 +90,11 @@ func Remember(m ledger.Memory, l Lesson, n Note, t timing.Protocol) ledger.Memor
 	case LearnUnreachable:
 		m.Cooldown = double(m.Cooldown, Unreachable, n, t.CooldownUnreachableMin, t.CooldownUnreachableMax)
 	case LearnForeign:
-		m.Cooldown = double(m.Cooldown, NotEndpoint, n, t.CooldownUnreachableMin, t.CooldownUnreachableMax)
+		why := NotEndpoint
+		if n.Foreign != "" {
+			why = Cause(n.Foreign)
+		}
+		m.Cooldown = double(m.Cooldown, why, n, t.CooldownUnreachableMin, t.CooldownUnreachableMax)
 	case LearnUnknown:
 		m.Cooldown = double(m.Cooldown, UnknownOutcome, n, t.CooldownUnknownMin, t.CooldownUnknownMax)
 	case LearnLimited:
@@ -141,7 +150,7 @@ func limited(n Note, t timing.Protocol) *ledger.Cooldown {
 	if !n.RetryAt.IsZero() {
 		d = min(max(n.RetryAt.Sub(n.Now), t.CooldownLimitedMin), t.CooldownLimitedMax)
 	}
-	return &ledger.Cooldown{Until: n.Now.Add(d + n.jitter(d/8)), Reason: string(RateLimited), Count: 1, What: n.What}
+	return &ledger.Cooldown{Until: n.Now.Add(min(d+n.jitter(d/8), t.CooldownLimitedMax)), Reason: string(RateLimited), Count: 1, What: n.What}
 }
 
 func (n Note) jitter(d time.Duration) time.Duration {

@@ -7,6 +7,7 @@ const (
 	MaxUnsent   = 3  // tries that never left (DESIGN §6.8a)
 	MaxRepeats  = 3  // sends after the first whose outcome is unknown (§6.8b)
 	MaxRestarts = 3  // returns to step 4 because the store moved
+	MaxStanding = 2  // open attempts of unknown fate for one token, when a flight begins
 	MaxSaves    = 10 // compare-and-swaps of one successor
 )
 
@@ -22,6 +23,9 @@ type Ask struct {
 	// more past the login's deadline.
 	Force    bool
 	ReadOnly bool
+	// SaveOnly is the flight that saves what could not be saved before (step 11);
+	// it grants nothing.
+	SaveOnly bool
 }
 
 // Presence is what a look found.
@@ -47,6 +51,7 @@ type Sight struct {
 // Facts are what the shared memory says of the sight beside it.
 type Facts struct {
 	Escrow       bool // an open attempt holds an answer
+	Unsaved      bool // this process holds the successor of the stored token in memory
 	Dead, Lost   bool // refused for good; because an answer was lost
 	Spent        bool // rotated before: the store went back in time
 	Cooldown     bool
@@ -64,6 +69,7 @@ type Attempt struct {
 	Corrupt         bool   // not even the intent can be read
 	Verdict         Verdict
 	Rotated         bool
+	Descends        bool // its token came of the stored one by grants that we know of
 	OtherLogin      bool // the blanked login in the store is another than the attempt's
 }
 
@@ -79,6 +85,7 @@ const (
 	Refused
 	Foreign
 	NotSent
+	Halted   // the flight was told to end, or had no time left
 	LockLost // found at the last check before the first byte
 	Moved    // the store changed, or the machine slept, before the first byte
 )
@@ -127,7 +134,7 @@ const (
 	CloseAttempt           // 5: AttemptClosed
 	Prepare                // 6: Prepared, PrepareMoved, PrepareFailed
 	Send                   // 7, 8: Answered
-	Pause                  // 8a, 8b: Paused, TimeUp
+	Pause                  // 8a, 8b: Paused, TimeUp, Stopped
 	Save                   // 9: Saved, SaveMoved, SaveFailed
 	Clear                  // 10: Cleared
 	Serve                  // the end: hand out what was last seen or saved
@@ -173,6 +180,7 @@ const (
 	Answered
 	Paused
 	TimeUp
+	Stopped
 	Saved
 	SaveMoved
 	SaveFailed
@@ -211,6 +219,7 @@ const (
 	Spacing        Cause = "spacing"
 	APIRefuses     Cause = "api-refuses"
 	ReadOnly       Cause = "read-only"
+	TimedOut       Cause = "timeout"
 	Locked         Cause = "locked"
 	CannotLock     Cause = "cannot-lock"
 	CannotSave     Cause = "cannot-save"

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"github.com/evercred/evercred/internal/fsys"
+	"github.com/evercred/evercred/internal/seam"
 )
 
 // adopt takes over the dead lock that was seen, by setting its times: no moment
@@ -73,15 +74,22 @@ func adoptError(path string, err error) error {
 	return &ImpossibleError{Path: path, Why: "take over a dead lock", Err: err, place: notHere(err)}
 }
 
-// Tidy frees the lock at path if a dead process of ours left it. Nobody is kept
-// waiting for the age at which its owner would call it dead.
-func (s *Set) Tidy(path string) {
-	i, err := s.line.FS.Lstat(path)
-	if err != nil || !i.Mode.IsDir() || !s.line.left(path, i) {
-		return
-	}
-	if l, err := s.line.adopt(path, i); err == nil {
-		s.line.leave(l)
-		l.remove()
+// Tidy frees the locks at paths that a dead process of ours left. Nobody is kept
+// waiting for the age at which its owner would call them dead.
+func Tidy(book Book, s seam.Seams, paths ...string) { newLine(book, s).tidy(paths) }
+
+// Tidy is Tidy while the locks of s are held.
+func (s *Set) Tidy(paths ...string) { s.line.tidy(paths) }
+
+func (n *line) tidy(paths []string) {
+	for _, path := range paths {
+		i, err := n.FS.Lstat(path)
+		if err != nil || !i.Mode.IsDir() || !n.left(path, i) {
+			continue
+		}
+		if l, err := n.adopt(path, i); err == nil {
+			n.leave(l)
+			l.remove()
+		}
 	}
 }

@@ -59,6 +59,15 @@ func (l locks) Lock(ctx context.Context, g *ledger.Guard, wait bool) (filestore.
 	return &held{set: set, dir: dir, write: dirlock.Spec{Path: write, Stale: l.seams.Times.StaleAgeWrite, Brief: true}, seams: l.seams}, nil
 }
 
+// Tidy frees what a dead process of ours left, where there is no login to lock
+// any more: the owner would wait for it at its next login.
+func (l locks) Tidy(g *ledger.Guard) {
+	if dir, err := filepath.EvalSymlinks(l.dir); err == nil {
+		refresh, write := LockPaths(dir)
+		dirlock.Tidy(g, l.seams, write, refresh[1], refresh[0])
+	}
+}
+
 // held is the refresh locks while they are ours.
 type held struct {
 	set   *dirlock.Set
