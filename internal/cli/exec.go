@@ -174,8 +174,14 @@ func (v *variableName) Set(s string) error {
 	if s == "" {
 		return errors.New("it is empty")
 	}
+	switch strings.ToUpper(s) { // a project's EVERCRED_ENV must not break or lead away the command
+	case "PATH", "HOME", "USERPROFILE", "SHELL", "IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "PATHEXT", "COMSPEC":
+		return errors.New("the command needs that variable for itself")
+	}
 	*v = variableName(s)
 	return nil
 }
+
 func (v *variableName) String() string { return string(*v) }
-func (v *variableName) Type() string   { return "NAME" }
+
+func (v *variableName) Type() string { return "NAME" }

@@ -37,6 +37,9 @@ func (a *app) login() (login, error) {
 	l.options.RefreshTimeout = c.timeout - min(c.timeout/10, 250*time.Millisecond)
 	l.options.Logger = a.logger()
 	if path, isFile := strings.CutPrefix(c.source, sourceFile); isFile {
+		if _, byVariable := a.fromVariable("config-dir"); c.configDir != "" && !byVariable {
+			return login{}, usage("--config-dir says nothing beside --source %s", c.source).advise("give one of them")
+		}
 		l.source, l.file, l.chosenBy = "file", path, a.origin("source")
 		return l, nil
 	}
