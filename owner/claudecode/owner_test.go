@@ -2,9 +2,14 @@ package claudecode_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -53,6 +58,42 @@ func (n *npm) beat() {
 func (n *npm) refreshed(access, refresh string) {
 	n.l.id = 0 // not issued by our endpoint
 	n.l.write(document(access, refresh, time.Now().Add(8*time.Hour), n.l.foreign))
+}
+
+// refresh is what the owner does with an expired login: both locks, look again,
+// grant, save, unlock; or adopt what it finds (INTEROP §3).
+func (n *npm) refresh(t *testing.T) {
+	for !n.lock() {
+		if time.Until(n.l.stored().Expires) > 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+	defer n.unlock()
+	c := n.l.stored()
+	if time.Until(c.Expires) > 0 {
+		return
+	}
+	body := fmt.Sprintf(`{"grant_type":"refresh_token","refresh_token":%q,"client_id":%q}`, c.Refresh.Reveal(), claudecode.ClientID)
+	resp, err := http.Post(n.l.ep.URL(), "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != 200 {
+		t.Errorf("the owner's grant: %d %v", resp.StatusCode, err)
+		return
+	}
+	tmp := n.l.path() + ".owner"
+	os.WriteFile(tmp, document(answer.Access, answer.Refresh, time.Now().Add(8*time.Hour), n.l.foreign), 0o600)
+	if err := os.Rename(tmp, n.l.path()); err != nil {
+		t.Error(err)
+	}
 }
 
 // scaled runs the protocol faster, every time by the same factor.
@@ -208,12 +249,20 @@ func TestL4StolenAfterTheSend(t *testing.T) {
 // R1, R23: many real processes on one expired login, and owners that follow the
 // lock protocol beside them: one grant, one token.
 func TestR1OneGrantForManyProcesses(t *testing.T) {
-	const processes = 12
+	for _, owners := range []int{0, 2} {
+		t.Run(fmt.Sprint(owners, " owners"), func(t *testing.T) { oneGrant(t, 12, owners) })
+	}
+}
+
+func oneGrant(t *testing.T, processes, owners int) {
 	l := newLogin(t, -time.Minute, credtest.Behaviour{AfterCommit: 200 * time.Millisecond})
 	results := make([]result, processes)
 	var wg sync.WaitGroup
 	for i := range results {
 		wg.Go(func() { results[i] = l.child("") })
+	}
+	for range owners {
+		wg.Go(func() { (&npm{l: l}).refresh(t) })
 	}
 	wg.Wait()
 	stored := l.stored().Access.Reveal()
