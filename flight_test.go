@@ -252,3 +252,78 @@ func (w wrapped) Lock(ctx context.Context) (evercred.Lock, error) {
 	l, err := w.Store.Lock(ctx)
 	return loud{l}, err
 }
+
+var (
+	busy   = step{refuse: true, raw: response(503, `busy`)}
+	commit = step{refuse: true, raw: response(200, `{"access_token":"","refresh_token":"zz"}`)}
+)
+
+// §6.8b: the attempt that proves a commit is kept, whatever comes after it.
+func TestACommitIsRememberedAmongOtherOutcomes(t *testing.T) {
+	inWorld(t, -time.Minute, func(w *world) {
+		w.ep.then(busy, busy, busy, busy, commit)
+		for range 999 {
+			w.ep.then(busy)
+		}
+		s := w.source()
+		for range 240 {
+			s.Token(context.Background())
+			time.Sleep(time.Minute)
+		}
+		w.sends(6)
+	})
+}
+
+// A refusal comes while an early flight is under way.
+func TestR8AContextBoundsEveryWait(t *testing.T) {
+	inWorld(t, 5*time.Minute, func(w *world) {
+		w.ep.then(step{take: 20 * time.Second})
+		s := w.source()
+		go s.Token(context.Background())
+		time.Sleep(time.Millisecond)
+		tok := want(t, s, "a1")
+		s.Reject(tok)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		b := time.Now()
+		_, err := s.Token(ctx)
+		if d := time.Since(b); d > 2*time.Second {
+			t.Errorf("waited %v with a ctx of 1 s: %v", d, err)
+		}
+	})
+}
+
+// §6.8a: a slow connection for the old token takes nothing from the new one.
+func TestR9bEachTokenHasItsOwnTime(t *testing.T) {
+	inWorld(t, -time.Minute, func(w *world) {
+		w.ep.then(step{connect: func() {
+			time.Sleep(4900 * time.Millisecond)
+			w.store.Set(w.login("b1", "q1", -time.Minute))
+		}}, step{unsent: errors.New("refused")})
+		w.ep.live = "q1"
+		if _, err := w.source().Token(context.Background()); err != nil {
+			t.Errorf("one failed connection of the new login, and: %v", err)
+		}
+	})
+}
+
+// An unknown outcome leaves a cooldown, however the repeat ends.
+func TestR9ALockLostBetweenTwoSends(t *testing.T) {
+	inWorld(t, -time.Minute, func(w *world) {
+		for range 20 {
+			w.ep.then(busy, step{connect: func() { w.store.Steal() }})
+		}
+		s := w.source()
+		for range 5 {
+			if _, err := s.Token(context.Background()); err == nil {
+				t.Error("a token, though nothing was granted")
+			}
+		}
+		w.ep.mu.Lock()
+		n := w.ep.sends
+		w.ep.mu.Unlock()
+		if n > 1 {
+			t.Errorf("%d sends in 5 calls without a pause", n)
+		}
+	})
+}

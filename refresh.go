@@ -42,6 +42,7 @@ type flight struct {
 	seen    view // the look that decide goes by (State.Seen); after a save: what was saved
 	memory  ledger.Memory
 	forgot  error         // why the memory cannot be read
+	print   string        // fingerprint of the refresh token that is, or was, to be replaced
 	record  ledger.Record // the attempt of the last send, or the one being recovered
 	sent    Credential    // what the last send sent
 	sentAt  time.Time
@@ -84,7 +85,9 @@ func (f *flight) fly(ctx context.Context) {
 	f.ctx, cancel = context.WithDeadline(ctx, f.until)
 	defer cancel()
 	f.stop = cancel
-	defer context.AfterFunc(f.s.life, cancel)() // Close ends what has not been sent
+	if !f.purpose.last {
+		defer context.AfterFunc(f.s.life, cancel)() // Close ends what has not been sent
+	}
 	defer f.unlock()
 
 	f.ask = decide.Ask{Force: f.purpose.force, ReadOnly: f.s.opts.ReadOnly, SaveOnly: f.purpose.save}
@@ -113,10 +116,9 @@ func (f *flight) perform(ctx context.Context) {
 		case decide.Look: // 1, 2
 			event = f.look(ctx, decide.Looked)
 		case decide.Lock: // 3
-			if !state.Patient { // still good: nobody else has to wait for this flight
-				if token := f.s.publish(f.seen, f.memory); !token.IsZero() && !f.purpose.save {
-					close(f.valid)
-				}
+			if act.Valid { // nobody else has to wait for this flight
+				f.s.publish(f.seen, f.memory)
+				close(f.valid)
 			}
 			event = f.takeLock(state.Patient)
 		case decide.KeepWaiting:
@@ -173,9 +175,21 @@ func (f *flight) looked(kind decide.EventKind) decide.Event {
 	event := decide.Event{Kind: kind, Sight: f.sight()}
 	event.Facts = decide.Recall(f.memory, event.Sight, f.ask, f.now(), *f.s.seams.Times)
 	event.Facts.Escrow = f.escrow(event.Sight)
-	u := f.s.unsavedSuccessor()
-	event.Facts.Unsaved = u != nil && u.sent == event.Sight.Refresh
+	if u := f.s.unsavedSuccessor(); u != nil {
+		f.unsaved(u, &event)
+	}
 	return event
+}
+
+// unsaved tells whether the successor in memory is that of what is stored. Of a
+// blanked login only its own deadline is left to tell.
+func (f *flight) unsaved(u *successor, event *decide.Event) {
+	c, stored := u.outcome.Credential, f.latest.cred
+	other := !c.Deadline.IsZero() && !stored.Deadline.IsZero() && !c.Deadline.Equal(stored.Deadline)
+	event.Facts.Unsaved = u.sent == event.Sight.Refresh || event.Sight.Kind == decide.Blanked && !other
+	event.Facts.UnsavedRotated = c.Refresh.Fingerprint() != u.sent
+	now := f.s.cur.Load()
+	event.Facts.UnsavedGood = event.Facts.Unsaved && now != nil && !now.rejected && now.good(f.now())
 }
 
 // escrow reports whether the ledger holds an answer that can be acted on: a
@@ -445,17 +459,13 @@ func (f *flight) prepare(ctx context.Context) decide.Event {
 		return decide.Event{Kind: decide.PrepareFailed}
 	}
 	f.record, f.sent, f.sentAt = r, f.seen.cred, time.Time{}
+	f.print, f.recovering = f.sent.Refresh.Fingerprint(), false
 	return decide.Event{Kind: decide.Prepared}
 }
 
 // send is steps 7 and 8: verify, send once, and make the answer durable before
 // anybody understands it.
 func (f *flight) send() decide.Event {
-	if u := f.s.unsavedSuccessor(); u != nil && u.sent == f.sent.Refresh.Fingerprint() {
-		// It was answered, and the answer is here: it must never be sent again.
-		f.outcome = u.outcome
-		return decide.Event{Kind: decide.Answered, Verdict: decide.Granted, Rotated: u.outcome.Rotated}
-	}
 	if f.unsent.IsZero() {
 		f.unsent = time.Now().Add(f.s.seams.Times.UnsentWithin)
 	}
@@ -502,6 +512,7 @@ func (f *flight) notSent(x *exchange, err error) decide.Event {
 		f.cause = &Error{Kind: ErrUnavailable, Reason: ReasonBug, What: "a bug: the refresher neither sent nor said why"}
 	}
 	if verdict == decide.Moved {
+		f.unsent = time.Time{} // what comes next is another try
 		if cerr := f.record.Close("not-sent", "", f.now()); cerr == nil {
 			f.record = nil
 		}
@@ -592,6 +603,15 @@ func (f *flight) save(ctx context.Context, act decide.Action) decide.Event {
 		}
 		f.sent = f.seen.cred
 		f.outcome = f.parse(f.record, f.seen.cred)
+		f.print = f.record.Intent().Refresh
+	}
+	if act.FromMemory {
+		u := f.s.unsavedSuccessor()
+		if u == nil {
+			f.cause = errors.New("the successor is gone")
+			return decide.Event{Kind: decide.SaveFailed}
+		}
+		f.record, f.sent, f.outcome, f.print = nil, f.seen.cred, u.outcome, u.sent
 	}
 	f.fill()
 	if act.OverBlank {
@@ -640,10 +660,12 @@ func (f *flight) fill() {
 // was noted before (learn).
 func (f *flight) clear() decide.Event {
 	f.closeAll("saved", f.outcome.Credential.Refresh.Fingerprint())
-	f.s.setUnsaved(nil)
 	kind := EventGranted
 	if f.recovering {
 		kind = EventRecovered
+	}
+	if f.s.setUnsaved(nil) != nil {
+		kind = EventSavedLate
 	}
 	f.result.Recovered, f.result.Granted = f.recovering, !f.recovering
 	f.recovering = false
@@ -655,12 +677,8 @@ func (f *flight) clear() decide.Event {
 // closeAll closes every attempt of the refresh token that was sent.
 func (f *flight) closeAll(reason, successor string) {
 	records, _ := f.keeper.Attempts()
-	print := f.sent.Refresh.Fingerprint()
-	if f.record != nil {
-		print = f.record.Intent().Refresh
-	}
 	for _, r := range records {
-		if r.Intent().Refresh != print {
+		if r.Intent().Refresh != f.print {
 			continue
 		}
 		if err := r.Close(reason, successor, f.now()); err != nil {
@@ -702,14 +720,14 @@ func (f *flight) remember(act decide.Action) {
 	}
 	c := f.outcome.Credential
 	note := decide.Note{
-		Now: f.now(), Print: f.sent.Refresh.Fingerprint(), SentAt: f.sentAt, Rotated: f.outcome.Rotated,
+		Now: f.now(), Print: f.print, SentAt: f.sentAt, Rotated: c.Refresh.Fingerprint() != f.print,
 		Grant:  ledger.Granted{At: f.now(), Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint(), Lifetime: f.outcome.Lifetime},
 		Jitter: func(d time.Duration) time.Duration { return rand.N(d) },
 	}
 	if note.Print == "" {
 		note.Print = f.seen.cred.Refresh.Fingerprint()
 	}
-	if act.Do == decide.CloseAttempt || f.recovering {
+	if act.Do == decide.CloseAttempt {
 		if r := f.recordOf(act); r != nil {
 			note.Print = r.Intent().Refresh
 		}
@@ -774,10 +792,7 @@ func (f *flight) serve(act decide.Action) {
 // again until it succeeds or the Source is closed.
 func (f *flight) serveUnsaved() {
 	c := f.outcome.Credential
-	u := &successor{f.outcome, f.sent.Refresh.Fingerprint()}
-	if f.record != nil {
-		u.sent = f.record.Intent().Refresh
-	}
+	u := &successor{f.outcome, f.print}
 	err := cannot("the new token could not be saved; it is kept and the save is tried again", ReasonCannotSave, f.cause)
 	if f.s.setUnsaved(u) == nil {
 		f.s.owned.Go(f.s.saveLater)
@@ -804,7 +819,6 @@ func (s *Source) saveLater() {
 		}
 		<-f.done
 		if s.unsavedSuccessor() == nil {
-			s.tell(Event{Kind: EventSavedLate})
 			return
 		}
 	}

@@ -200,16 +200,15 @@ func (s *Source) Reject(t Token) {
 // has not sent anything yet and is finished and saved if it has. It is
 // idempotent; afterwards every method returns ErrClosed.
 func (s *Source) Close() error {
-	if s.unsavedSuccessor() != nil { // one last try: without a ledger, memory is all there is
-		if f, _, err := s.board(context.Background(), purpose{save: true}); err == nil {
-			<-f.done
-		}
-	}
 	s.mu.Lock()
+	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
 	s.end()
 	s.owned.Wait()
+	if first && s.unsavedSuccessor() != nil { // one last try: without a ledger, memory is all there is
+		newFlight(s, purpose{save: true, last: true}).fly(context.Background())
+	}
 	s.cur.Store(nil)
 	return nil
 }
@@ -220,6 +219,7 @@ var errClosed = &Error{Kind: ErrClosed, Reason: ReasonClosed, What: "the source 
 type purpose struct {
 	force bool
 	save  bool // the saver's: nothing but to save what is unsaved
+	last  bool // Close's: it outlives the Source
 }
 
 // join waits for a flight that gives a token nobody refused.
@@ -239,7 +239,11 @@ func (s *Source) join(ctx context.Context, p purpose) (Refreshed, error) {
 			if r, err := s.meanwhile(p, nil); err == nil && !r.Token.IsZero() {
 				return r, nil
 			}
-			<-f.done
+			select {
+			case <-f.done:
+			case <-ctx.Done():
+				return s.meanwhile(p, f.late(ctx.Err()))
+			}
 		case <-ctx.Done():
 			return s.meanwhile(p, f.late(ctx.Err()))
 		}
@@ -486,9 +490,10 @@ func (s *Source) windows(cred Credential, m ledger.Memory) (early, late time.Dur
 // process holds its successor.
 func (s *Source) publish(v view, m ledger.Memory) Token {
 	s.mu.Lock()
+	stored := v.cred.Refresh.Fingerprint()
 	switch u := s.unsaved; {
 	case u == nil:
-	case u.sent == v.cred.Refresh.Fingerprint():
+	case u.sent == stored, v.cred.Blanked, slices.Contains(m.Spent, stored):
 		v.cred = u.outcome.Credential // the store is behind us
 	default:
 		s.unsaved = nil // it has moved on

@@ -32,6 +32,9 @@ func (s *Source) Status(ctx context.Context) (Status, error) {
 		Plan: f.latest.cred.Plan, Tier: f.latest.cred.Tier, ClientID: f.latest.cred.ClientID,
 		Ledger: f.ledgerStatus(look.Facts),
 	}
+	if look.Facts.Unsaved {
+		st.Notes = append(st.Notes, "a newer token is in the memory of this process, and could not be saved yet")
+	}
 	// What decide would do without going on to a lock is what Token would say.
 	next := decide.State{Ask: f.ask}
 	_, act := decide.Next(next, look)

@@ -35,7 +35,7 @@ func Next(s State, e Event) (State, Action) {
 	case PrepareMoved: // the flight's last attempt, if there is one, was sent: it stays
 		return s.restart("")
 	case PrepareFailed:
-		return s.settle(CannotSave)
+		return s.giveUp(CannotSave, s.unknownSoFar(), "")
 	case Answered:
 		return s.answered(e)
 	case Paused:
@@ -79,8 +79,9 @@ func (s State) looked(e Event) (State, Action) {
 	}
 	// The early window never waits for a lock, and neither does the mere
 	// tidying of somebody else's escrow beside a good token; and the saver comes again.
-	s.Patient = !s.SaveOnly && !(s.acceptable() && s.Seen.Left > s.Seen.Late)
-	return s, Action{Do: Lock}
+	good := s.acceptable()
+	s.Patient = !s.SaveOnly && !s.Facts.UnsavedGood && !(good && s.Seen.Left > s.Seen.Late)
+	return s, Action{Do: Lock, Valid: good && !s.Patient && !s.SaveOnly}
 }
 
 // watched is step 3: what is seen while waiting for the lock. A thousand
@@ -127,8 +128,12 @@ func (s State) lookedAgain(e Event) (State, Action) {
 	}
 	stand := standing(e.Attempts, s.Seen)
 	s.Standing = len(stand) > 0
-	if s.Sends == 0 && len(stand) > MaxStanding { // a day of 503 must not fill the folder: the oldest tells since when
-		return s, closing(stand[1], "repeated")
+	if spare := superfluous(stand); s.Sends == 0 && spare != nil { // a day of 503 must not fill the folder
+		return s, closing(*spare, "repeated")
+	}
+	if s.Facts.Unsaved && (s.Seen.Kind == Present || s.Seen.Kind == Blanked) { // step 11
+		s.Sending, s.SendingAccess, s.Rotated = s.Seen.Refresh, s.Seen.Access, s.Facts.UnsavedRotated
+		return s, Action{Do: Save, FromMemory: true, OverBlank: s.Seen.Kind == Blanked}
 	}
 	if s.another(s.Seen) {
 		return s, Action{Do: Serve, Adopted: true}
@@ -139,7 +144,7 @@ func (s State) lookedAgain(e Event) (State, Action) {
 	if a, done := s.verdict(); done {
 		return s, a
 	}
-	if s.SaveOnly && !s.Facts.Unsaved { // there is nothing left to save
+	if s.SaveOnly { // there is nothing left to save
 		return s, Action{Do: Serve}
 	}
 	if len(stand) > 1 && committed(stand) || s.Sends > s.allowed() {
@@ -242,6 +247,20 @@ func standing(attempts []Attempt, seen Sight) []Attempt {
 	return stand
 }
 
+// superfluous is an attempt that tells nothing which the others do not: not the
+// oldest, since when a loss is possible, and not one that proves a commit.
+func superfluous(stand []Attempt) *Attempt {
+	if len(stand) <= MaxStanding {
+		return nil
+	}
+	for i, at := range stand[1:] {
+		if !at.Answer || at.Verdict != Committed {
+			return &stand[i+1]
+		}
+	}
+	return nil
+}
+
 func committed(attempts []Attempt) bool {
 	for _, at := range attempts {
 		if at.Answer && at.Verdict == Committed {
@@ -329,7 +348,7 @@ func (s State) answered(e Event) (State, Action) {
 	case Halted:
 		return s.stopped()
 	case LockLost: // L4: not yet sent, so stop
-		return s.giveUp(Locked, Lesson{}, "not-sent")
+		return s.giveUp(Locked, s.unknownSoFar(), "not-sent")
 	case Moved:
 		return s.restart("not-sent")
 	case Granted:
@@ -374,6 +393,15 @@ func (s State) exhausted() (State, Action) {
 	next, a := s.settle(UnknownOutcome)
 	a.Lesson = Lesson{Kind: LearnUnknown}
 	return next, a
+}
+
+// unknownSoFar is the lesson of a flight that ends for another reason after a
+// send whose outcome is unknown.
+func (s State) unknownSoFar() Lesson {
+	if s.Sends > 0 {
+		return Lesson{Kind: LearnUnknown}
+	}
+	return Lesson{}
 }
 
 func (s State) timeUp() (State, Action) {
@@ -437,7 +465,7 @@ func (s State) saveMoved(e Event) (State, Action) {
 func (s State) restart(closeAs string) (State, Action) {
 	s.Restarts++
 	if s.Restarts > MaxRestarts {
-		return s.giveUp(Locked, Lesson{}, closeAs)
+		return s.giveUp(Locked, s.unknownSoFar(), closeAs)
 	}
 	s.After, s.Again = AfterLock, false
 	return s, Action{Do: LookAgain, CloseAs: closeAs}

@@ -90,14 +90,14 @@ func TestNext(t *testing.T) {
 			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {watch(ended), do(KeepWaiting)}, {watch(next), adopt()}}},
 		"R21 waiters leave together when nobody can": {turns: []turn{
 			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {watch(ended, Facts{Cooldown: true}), fail(Cooldown)}}},
-		"L1 a held lock serves the valid token":   {turns: []turn{{only(Begin), do(Look)}, {look(near), do(Lock)}, {only(LockHeld), serve(Locked)}}},
+		"L1 a held lock serves the valid token":   {turns: []turn{{only(Begin), do(Look)}, {look(near), Action{Do: Lock, Valid: true}}, {only(LockHeld), serve(Locked)}}},
 		"L1 a held lock without one":              {turns: []turn{{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockHeld), fail(Locked)}}},
-		"L6 a lock that cannot be made, valid":    {turns: []turn{{only(Begin), do(Look)}, {look(near), do(Lock)}, {only(LockUnsafe), serve(CannotLock)}}},
+		"L6 a lock that cannot be made, valid":    {turns: []turn{{only(Begin), do(Look)}, {look(near), Action{Do: Lock, Valid: true}}, {only(LockUnsafe), serve(CannotLock)}}},
 		"L6 a lock that cannot be made, no token": {turns: []turn{{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockUnsafe), fail(CannotLock)}}},
 		"R3 the look under the lock decides": {turns: []turn{
 			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockTaken), do(LookAgain)}, {again(next), adopt()}}},
 		"the same access token is not another": {turns: []turn{
-			{only(Begin), do(Look)}, {look(near), do(Lock)}, {only(LockTaken), do(LookAgain)}, {again(near), do(Prepare)}}},
+			{only(Begin), do(Look)}, {look(near), Action{Do: Lock, Valid: true}}, {only(LockTaken), do(LookAgain)}, {again(near), do(Prepare)}}},
 		"R23 force adopts what another one granted": {ask: Ask{Force: true}, turns: []turn{
 			{only(Begin), do(Look)}, {look(fresh), do(Lock)}, {only(LockTaken), do(LookAgain)}, {again(next), adopt()}}},
 		"R15 a rejected token that was replaced already": {ask: Ask{Replace: "a0"}, turns: []turn{{only(Begin), do(Look)}, {look(fresh), do(Serve)}}},
@@ -106,7 +106,7 @@ func TestNext(t *testing.T) {
 			{again(fresh, Facts{FreshRefused: true}), with(fail(APIRefuses), learn(LearnRefusedSuccessor), "")}}},
 		"6.12 spacing": {ask: Ask{Replace: "a1"}, turns: []turn{{only(Begin), do(Look)}, {look(fresh, Facts{Spacing: true}), fail(Spacing)}}},
 		"F4 no grant where it could not be saved": {turns: []turn{
-			{only(Begin), do(Look)}, {look(near), do(Lock)}, {only(LockTaken), do(LookAgain)}, {again(near), do(Prepare)}, {only(PrepareFailed), serve(CannotSave)}}},
+			{only(Begin), do(Look)}, {look(near), Action{Do: Lock, Valid: true}}, {only(LockTaken), do(LookAgain)}, {again(near), do(Prepare)}, {only(PrepareFailed), serve(CannotSave)}}},
 		"granted": {turns: toSend(
 			turn{answer(Granted), do(Save)},
 			turn{only(Saved), with(do(Clear), learn(LearnGranted), "")},
@@ -133,7 +133,7 @@ func TestNext(t *testing.T) {
 			turn{answer(Unknown), with(do(LookAgain), learn(LearnUnanswered), "")},
 			turn{again(ended), with(fail(UnknownOutcome), learn(LearnUnknown), "")})},
 		"8b the early window sends once": {turns: []turn{
-			{only(Begin), do(Look)}, {look(near), do(Lock)}, {only(LockTaken), do(LookAgain)}, {again(near), do(Prepare)}, {only(Prepared), do(Send)},
+			{only(Begin), do(Look)}, {look(near), Action{Do: Lock, Valid: true}}, {only(LockTaken), do(LookAgain)}, {again(near), do(Prepare)}, {only(Prepared), do(Send)},
 			{answer(Unknown), with(do(LookAgain), learn(LearnUnanswered), "")},
 			{again(near), with(serve(UnknownOutcome), learn(LearnUnknown), "")}}},
 		"R11 limited": {turns: toSend(turn{answer(Limited), with(fail(RateLimited), learn(LearnLimited), "limited")})},
@@ -205,8 +205,19 @@ func TestNext(t *testing.T) {
 			turn{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true}), with(do(Prepare), Lesson{Kind: LearnUnanswered, Left: true}, "")})...)},
 		"11 the saver saves and grants nothing": {ask: Ask{SaveOnly: true}, turns: []turn{
 			{only(Begin), do(Look)}, {look(ended, Facts{Unsaved: true}), do(Lock)}, {only(LockTaken), do(LookAgain)}, {again(ended), do(Serve)}}},
+		"11 what is in memory is saved, whatever others learned": {turns: []turn{
+			{only(Begin), do(Look)}, {look(ended, Facts{Unsaved: true}), do(Lock)}, {only(LockTaken), do(LookAgain)},
+			{again(ended, Facts{Unsaved: true, Dead: true, Cooldown: true}), Action{Do: Save, FromMemory: true}}}},
+		"11 and over a blank": {turns: []turn{
+			{only(Begin), do(Look)}, {look(blanked, Facts{Unsaved: true}), do(Lock)}, {only(LockTaken), do(LookAgain)},
+			{again(blanked, Facts{Unsaved: true}), Action{Do: Save, FromMemory: true, OverBlank: true}}}},
+		"9 a lock that is lost between two sends": {turns: toSend(append(again8b(1), turn{answer(LockLost), with(fail(Locked), learn(LearnUnknown), "not-sent")})...)},
+		"a committed attempt is never superfluous": {turns: []turn{
+			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockTaken), do(LookAgain)},
+			{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true}, Attempt{ID: "2", Refresh: "r1", Sent: true, Answer: true, Verdict: Committed}, Attempt{ID: "3", Refresh: "r1", Sent: true}),
+				Action{Do: CloseAttempt, Attempt: "3", CloseAs: "repeated"}}}},
 		"a look that is passed over changes nothing": {turns: []turn{
-			{only(Begin), do(Look)}, {look(near), do(Lock)}, {watch(Sight{Kind: Unreadable}), do(KeepWaiting)}, {only(LockHeld), serve(Locked)}}},
+			{only(Begin), do(Look)}, {look(near), Action{Do: Lock, Valid: true}}, {watch(Sight{Kind: Unreadable}), do(KeepWaiting)}, {only(LockHeld), serve(Locked)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := State{Ask: c.ask}
@@ -233,7 +244,7 @@ func again8b(n int) []turn {
 
 func recovered(v Sight, a Attempt, want Action) []turn {
 	return []turn{
-		{only(Begin), do(Look)}, {look(v, Facts{Escrow: true}), do(Lock)},
+		{only(Begin), do(Look)}, {look(v, Facts{Escrow: true}), Action{Do: Lock, Valid: v.Left > late}},
 		{only(LockTaken), do(LookAgain)}, {left(v, a), want},
 	}
 }

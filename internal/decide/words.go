@@ -50,14 +50,16 @@ type Sight struct {
 
 // Facts are what the shared memory says of the sight beside it.
 type Facts struct {
-	Escrow       bool // an open attempt holds an answer
-	Unsaved      bool // this process holds the successor of the stored token in memory
-	Dead, Lost   bool // refused for good; because an answer was lost
-	Spent        bool // rotated before: the store went back in time
-	Cooldown     bool
-	Refused      bool // the API refuses fresh tokens
-	FreshRefused bool // the token to be replaced is a fresh successor of ours
-	Spacing      bool // too soon after an unanswered send of the generation before
+	Escrow bool // an open attempt holds an answer
+	// Unsaved: this process holds the successor of what is stored in memory. It is
+	// still good; it came with another refresh token.
+	Unsaved, UnsavedGood, UnsavedRotated bool
+	Dead, Lost                           bool // refused for good; because an answer was lost
+	Spent                                bool // rotated before: the store went back in time
+	Cooldown                             bool
+	Refused                              bool // the API refuses fresh tokens
+	FreshRefused                         bool // the token to be replaced is a fresh successor of ours
+	Spacing                              bool // too soon after an unanswered send of the generation before
 }
 
 // Attempt is a record that was found under the lock.
@@ -157,8 +159,12 @@ type Action struct {
 	Recovered bool
 	OverBlank bool
 	Dropped   bool
-	Unsent    int // Pause before try Unsent+1 of a send that never left
-	Repeat    int // Pause before the Repeat-th repeat
+	// FromMemory: the successor to be saved is the one that could not be before.
+	FromMemory bool
+	// Valid: what was seen may be served while the flight goes on.
+	Valid  bool
+	Unsent int // Pause before try Unsent+1 of a send that never left
+	Repeat int // Pause before the Repeat-th repeat
 }
 
 // EventKind names what came of an action.

@@ -264,3 +264,67 @@ func (h hookFS) OpenFile(name string, flag int, perm fs.FileMode) (fsys.File, er
 func awaitArrived(l *login) {
 	_ = l.ep.Await(context.Background(), func(log []credtest.Record) bool { return len(log) > 0 })
 }
+
+// sick is a login on a disk of which ledger and save fail from the arrival of the request until the save failed.
+func sick(t *testing.T, left time.Duration) (*login, *evercred.Source) {
+	l := newLogin(t, left, credtest.Behaviour{AfterCommit: 100 * time.Millisecond})
+	var bad atomic.Bool
+	disk := &faulty.FS{Under: fsys.Default(), Fail: func(c faulty.Call) error {
+		if bad.Load() && (strings.Contains(c.Op, "Write") || strings.Contains(c.Op, "Sync") || strings.Contains(c.Op, "Datasync") || c.Op == "Rename") {
+			return errors.New("EIO")
+		}
+		return nil
+	}}
+	s := l.open(func(o *claudecode.Options) {
+		o.Seams = &seam.Seams{FS: disk}
+		o.Observe = func(e evercred.Event) {
+			if e.Kind == evercred.EventSaveFailed {
+				bad.Store(false)
+			}
+		}
+	})
+	go func() { awaitArrived(l); bad.Store(true) }()
+	return l, s
+}
+
+// R4, R22: a loser blanks the file while the successor is in memory alone.
+func TestR4MemoryIsSavedOverABlank(t *testing.T) {
+	l, s := sick(t, -time.Minute)
+	tok, err := s.Token(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.blank()
+	s.Close()
+	if l.stored().Access.Reveal() != tok.Reveal() {
+		t.Error("blanked by a loser; the successor in memory was not saved")
+	}
+}
+
+// Another process learns that the old token is dead; we hold its successor.
+func TestF4MemoryIsSavedWhateverOthersLearned(t *testing.T) {
+	l, s := sick(t, -time.Minute)
+	tok, err := s.Token(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.open().Token(context.Background()); !errors.Is(err, evercred.ErrLoginRequired) {
+		t.Errorf("the other process: %v", err)
+	}
+	s.Close()
+	if l.stored().Access.Reveal() != tok.Reveal() {
+		t.Error("another process noted the old token as dead; the successor in memory was not saved")
+	}
+}
+
+func TestF4AForcedSuccessorIsSaved(t *testing.T) {
+	l, s := sick(t, 2*time.Hour)
+	r, err := s.Refresh(context.Background(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if l.stored().Access.Reveal() != r.Token.Reveal() {
+		t.Error("forced: the successor in memory was not saved")
+	}
+}
