@@ -31,7 +31,8 @@ type app struct {
 
 	cores     cores
 	common    commonFlags
-	variables []string // the EVERCRED_ variables that stood in for flags
+	variables []string     // the EVERCRED_ variables that stood in for flags
+	work      func() error // of the verb that was named; see deferred
 }
 
 func (a *app) main(args []string) (code int) {
@@ -43,7 +44,11 @@ func (a *app) main(args []string) (code int) {
 	a.cores.forbid()
 	root := newRoot(a, args)
 	root.SetArgs(append([]string{}, args...)) // nil would make cobra read os.Args
-	return a.end(root.Execute())
+	err := root.Execute()
+	if err == nil && a.work != nil {
+		err = a.work()
+	}
+	return a.end(err)
 }
 
 // lookup is os.LookupEnv over environ.
