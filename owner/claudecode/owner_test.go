@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -354,5 +355,32 @@ func TestTheRequestIsHonest(t *testing.T) {
 	}
 	if b := quiet.ep.Audit()[0].Beta; b != "" {
 		t.Errorf("beta %q", b)
+	}
+}
+
+// R21: an outage is not queued for: one caller tries, and what it learned sends
+// the others away together.
+func TestR21AnOutageIsAnsweredTogether(t *testing.T) {
+	const callers = 40
+	l := newLogin(t, -time.Minute, credtest.Behaviour{})
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody.Close() // connections are refused from now on
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range callers {
+		src := l.open(func(o *claudecode.Options) { o.TokenURL = "http://" + nobody.Addr().String() + "/" })
+		wg.Go(func() {
+			if _, err := src.Token(context.Background()); !errors.Is(err, evercred.ErrUnavailable) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	wg.Wait()
+	// One after the other they would need the tries of the first forty times over.
+	if d := time.Since(began); d > callers*time.Second/2 {
+		t.Errorf("the last one had its answer after %v", d)
 	}
 }
