@@ -41,10 +41,11 @@ type flight struct {
 	latest  view // the latest look
 	seen    view // the look that decide goes by (State.Seen); after a save: what was saved
 	memory  ledger.Memory
-	forgot  error         // why the memory cannot be read
-	print   string        // fingerprint of the refresh token that is, or was, to be replaced
-	record  ledger.Record // the attempt of the last send, or the one being recovered
-	sent    Credential    // what the last send sent
+	forgot  error           // why the memory cannot be read
+	print   string          // fingerprint of the refresh token that is, or was, to be replaced
+	records []ledger.Record // the open attempts: those of the last look under the lock, and ours since
+	record  ledger.Record   // the attempt of the last send, or the one being recovered
+	sent    Credential      // what the last send sent
 	sentAt  time.Time
 	outcome Outcome
 	cause   error // what stood in the way last
@@ -181,15 +182,19 @@ func (f *flight) looked(kind decide.EventKind) decide.Event {
 	return event
 }
 
-// unsaved tells whether the successor in memory is that of what is stored. Of a
-// blanked login only its own deadline is left to tell.
+// unsaved tells whether the successor in memory is that of what is stored.
 func (f *flight) unsaved(u *successor, event *decide.Event) {
-	c, stored := u.outcome.Credential, f.latest.cred
-	other := !c.Deadline.IsZero() && !stored.Deadline.IsZero() && !c.Deadline.Equal(stored.Deadline)
-	event.Facts.Unsaved = u.sent == event.Sight.Refresh || event.Sight.Kind == decide.Blanked && !other
+	c := u.outcome.Credential
+	event.Facts.Unsaved = u.sent == event.Sight.Refresh || event.Sight.Kind == decide.Blanked && !f.ofOther(c.Deadline)
 	event.Facts.UnsavedRotated = c.Refresh.Fingerprint() != u.sent
-	now := f.s.cur.Load()
-	event.Facts.UnsavedGood = event.Facts.Unsaved && now != nil && !now.rejected && now.good(f.now())
+	event.Facts.UnsavedGood = event.Facts.Unsaved && f.s.good() != nil
+}
+
+// ofOther reports whether a deadline is that of another login than the one in
+// the latest look. With the tokens blanked, nothing else is left to tell.
+func (f *flight) ofOther(deadline time.Time) bool {
+	stored := f.latest.cred.Deadline
+	return !deadline.IsZero() && !stored.IsZero() && !deadline.Equal(stored)
 }
 
 // escrow reports whether the ledger holds an answer that can be acted on: a
@@ -350,6 +355,7 @@ func (f *flight) lookAgain(ctx context.Context) decide.Event {
 		f.cause = cannot("the ledger cannot be read", reason, err)
 		return decide.Event{Kind: decide.PrepareFailed}
 	}
+	f.records = records
 	for _, r := range records {
 		event.Attempts = append(event.Attempts, f.attempt(r, f.keeper.BootID()))
 	}
@@ -360,7 +366,7 @@ func (f *flight) lookAgain(ctx context.Context) decide.Event {
 func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 	intent := r.Intent()
 	a := decide.Attempt{ID: intent.ID, Refresh: intent.Refresh, Access: intent.Access, Corrupt: r.Corrupt(), Sent: !r.NeverSent(boot)}
-	a.OtherLogin = !intent.Deadline.IsZero() && !f.latest.cred.Deadline.IsZero() && !intent.Deadline.Equal(f.latest.cred.Deadline)
+	a.OtherLogin = f.ofOther(intent.Deadline)
 	a.Answer = r.HasAnswer()
 	if a.Answer {
 		o := f.parse(r, f.latest.cred)
@@ -429,8 +435,7 @@ func (f *flight) closeAttempt(act decide.Action) decide.Event {
 }
 
 func (f *flight) find(id string) ledger.Record {
-	records, _ := f.keeper.Attempts()
-	for _, r := range records {
+	for _, r := range f.records {
 		if r.Intent().ID == id {
 			return r
 		}
@@ -458,6 +463,7 @@ func (f *flight) prepare(ctx context.Context) decide.Event {
 		f.cause = cannot("the attempt cannot be recorded before it is made", ReasonCannotSave, err)
 		return decide.Event{Kind: decide.PrepareFailed}
 	}
+	f.records = append(f.records, r)
 	f.record, f.sent, f.sentAt = r, f.seen.cred, time.Time{}
 	f.print, f.recovering = f.sent.Refresh.Fingerprint(), false
 	return decide.Event{Kind: decide.Prepared}
@@ -595,11 +601,11 @@ func pick(waits []time.Duration, n int) time.Duration {
 
 // save is step 9: the successor goes into the store by compare-and-swap.
 func (f *flight) save(ctx context.Context, act decide.Action) decide.Event {
-	f.recovering = f.recovering || act.Attempt != ""
-	if act.Attempt != "" { // step 5: what a dead process left
+	f.recovering = f.recovering || act.Recovered
+	if act.Recovered { // step 5: what a dead process left
 		if f.record = f.find(act.Attempt); f.record == nil {
 			f.cause = errors.New("the attempt is gone")
-			return decide.Event{Kind: decide.SaveFailed}
+			return decide.Event{Kind: decide.PrepareFailed} // there is nothing to serve either
 		}
 		f.sent = f.seen.cred
 		f.outcome = f.parse(f.record, f.seen.cred)
@@ -609,7 +615,7 @@ func (f *flight) save(ctx context.Context, act decide.Action) decide.Event {
 		u := f.s.unsavedSuccessor()
 		if u == nil {
 			f.cause = errors.New("the successor is gone")
-			return decide.Event{Kind: decide.SaveFailed}
+			return decide.Event{Kind: decide.PrepareFailed}
 		}
 		f.record, f.sent, f.outcome, f.print = nil, f.seen.cred, u.outcome, u.sent
 	}
@@ -676,8 +682,7 @@ func (f *flight) clear() decide.Event {
 
 // closeAll closes every attempt of the refresh token that was sent.
 func (f *flight) closeAll(reason, successor string) {
-	records, _ := f.keeper.Attempts()
-	for _, r := range records {
+	for _, r := range f.records {
 		if r.Intent().Refresh != f.print {
 			continue
 		}
@@ -836,10 +841,10 @@ func (f *flight) fail(act decide.Action) {
 			f.forget()
 		}
 	default:
-		if c := f.s.cur.Load(); c != nil && !c.rejected && !f.ask.Force && c.good(f.now()) {
-			f.result.Token, f.result.Err = c.token, err
+		if r, late := f.s.meanwhile(f.purpose, err); late == nil {
+			f.result.Token, f.result.Err = r.Token, r.Err
 			f.s.rest()
-			f.s.tellUnavailable(c.token, act.Cause, err)
+			f.s.tellUnavailable(r.Token, act.Cause, err)
 			return
 		}
 	}

@@ -233,19 +233,18 @@ func (s *Source) join(ctx context.Context, p purpose) (Refreshed, error) {
 		if leader || p.force {
 			valid = nil // whoever leads an early flight waits for it
 		}
-		select {
-		case <-f.done:
-		case <-valid:
-			if r, err := s.meanwhile(p, nil); err == nil && !r.Token.IsZero() {
-				return r, nil
-			}
+		for flying := true; flying; {
 			select {
 			case <-f.done:
+				flying = false
+			case <-valid:
+				if r, err := s.meanwhile(p, nil); !r.Token.IsZero() {
+					return r, err
+				}
+				valid = nil
 			case <-ctx.Done():
 				return s.meanwhile(p, f.late(ctx.Err()))
 			}
-		case <-ctx.Done():
-			return s.meanwhile(p, f.late(ctx.Err()))
 		}
 		// A flight that took off before the refusal, or for another purpose, may
 		// bring back what this caller does not want.
@@ -268,11 +267,20 @@ func (s *Source) landed(f *flight, p purpose) (Refreshed, error) {
 // meanwhile serves a token that is still good to a caller who cannot wait for
 // the flight any longer (guarantee 6).
 func (s *Source) meanwhile(p purpose, late error) (Refreshed, error) {
-	c := s.cur.Load()
-	if c == nil || c.rejected || p.force || !c.good(s.seams.Clock.Now()) {
+	c := s.good()
+	if c == nil || p.force {
 		return Refreshed{}, late
 	}
 	return Refreshed{Token: c.token, Err: late}, nil
+}
+
+// good is what is current, if it may be served; else nil.
+func (s *Source) good() *current {
+	c := s.cur.Load()
+	if c == nil || c.rejected || !c.good(s.seams.Clock.Now()) {
+		return nil
+	}
+	return c
 }
 
 // good: not past its end, as far as that is known.

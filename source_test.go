@@ -761,9 +761,7 @@ func TestF4SaveFailsAfterTheGrant(t *testing.T) {
 // store must not win over it, and a new login must.
 func TestF4AnUnsavedSuccessorIsNotForgotten(t *testing.T) {
 	inWorld(t, 5*time.Minute, func(w *world) {
-		w.store.FailSave(func() error { return errors.New("no space left on device") })
-		s := w.source()
-		want(t, s, "a2")
+		s := w.fullDisk()
 		for range 30 {
 			time.Sleep(5 * time.Second)
 			want(t, s, "a2")

@@ -41,9 +41,7 @@ func TestF4OneSaverForOneSuccessor(t *testing.T) {
 func TestF4AnUnsavedTokenIsNotServedPastItsEnd(t *testing.T) {
 	inWorld(t, -time.Minute, func(w *world) {
 		w.ep.then(step{members: `,"expires_in":60`})
-		w.store.FailSave(func() error { return errors.New("no space") })
-		s := w.source()
-		want(t, s, "a2")
+		s := w.fullDisk()
 		time.Sleep(70 * time.Second)
 		tok, err := s.Token(context.Background())
 		t.Logf("%v %v expires %v now %v", tok.Reveal(), err, tok.Expires(), w.clock.Now())
@@ -137,9 +135,7 @@ const blanked = `{"mcpOAuth":{"x":1.50},"claudeAiOauth":{"accessToken":"","refre
 
 func TestF4OneSaverOverABlank(t *testing.T) {
 	inWorld(t, -time.Minute, func(w *world) {
-		w.store.FailSave(func() error { return errors.New("no space") })
-		s := w.source()
-		want(t, s, "a2")
+		w.fullDisk()
 		w.store.Set([]byte(blanked))
 		g0 := runtime.NumGoroutine()
 		time.Sleep(8 * time.Minute)
@@ -155,9 +151,7 @@ func TestF4OneSaverOverABlank(t *testing.T) {
 // The store is blanked while a successor is in memory and the lock is held.
 func TestNoEmptyTokenOverABlank(t *testing.T) {
 	inWorld(t, -time.Minute, func(w *world) {
-		w.store.FailSave(func() error { return errors.New("no space") })
-		s := w.source()
-		want(t, s, "a2")
+		s := w.fullDisk()
 		l, err := w.store.Lock(context.Background())
 		if err != nil {
 			t.Fatal(err)
@@ -180,9 +174,7 @@ func TestNoEmptyTokenOverABlank(t *testing.T) {
 
 func TestSavedLateIsToldOnlyIfItWas(t *testing.T) {
 	inWorld(t, -time.Minute, func(w *world) {
-		w.store.FailSave(func() error { return errors.New("no space") })
-		s := w.source()
-		want(t, s, "a2")
+		w.fullDisk()
 		w.store.Set(w.login("b1", "q1", time.Hour))
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -256,9 +248,7 @@ func TestR20AnOlderCopyDoesNotBeatMemory(t *testing.T) {
 func TestTheEarlyWindowNeverWaitsWithAnUnsavedToken(t *testing.T) {
 	inWorld(t, -time.Minute, func(w *world) {
 		w.ep.then(step{members: `,"expires_in":100`})
-		w.store.FailSave(func() error { return errors.New("no space") })
-		s := w.source()
-		want(t, s, "a2")
+		s := w.fullDisk()
 		l, _ := w.store.Lock(context.Background())
 		time.Sleep(85 * time.Second) // early
 		worst := time.Duration(0)

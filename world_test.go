@@ -65,6 +65,15 @@ func (w *world) source(change ...func(*evercred.Options)) *evercred.Source {
 	return s
 }
 
+// fullDisk is a Source whose first grant, of a2, could not be saved.
+func (w *world) fullDisk() *evercred.Source {
+	w.t.Helper()
+	w.store.FailSave(func() error { return errors.New("no space left on device") })
+	s := w.source()
+	want(w.t, s, "a2")
+	return s
+}
+
 func (w *world) observe(e evercred.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -6,7 +6,10 @@
 // the performer saw them, secrets are fingerprints.
 package decide
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Next returns what to do, given that e came of the last action of s. The
 // first event is Begin. After Serve, ServeUnsaved or Fail the flight is over,
@@ -45,7 +48,7 @@ func Next(s State, e Event) (State, Action) {
 		}
 		return s, Action{Do: Send}
 	case TimeUp:
-		return s.timeUp()
+		return s.unsent(Unreachable, Lesson{Kind: LearnUnreachable})
 	case Stopped:
 		return s.stopped()
 	case Saved:
@@ -147,19 +150,16 @@ func (s State) lookedAgain(e Event) (State, Action) {
 	if s.SaveOnly { // there is nothing left to save
 		return s, Action{Do: Serve}
 	}
-	if len(stand) > 1 && committed(stand) || s.Sends > s.allowed() {
+	if len(stand) > 1 && slices.ContainsFunc(stand, committed) || s.Sends > s.allowed() {
 		return s.exhausted() // what was committed is repeated once, by whomever (8b)
 	}
 	if s.Facts.FreshRefused { // step 12: a storm, not an expiry
-		s.Facts.Refused = true
-		next, a := s.settle(APIRefuses)
-		a.Lesson = Lesson{Kind: LearnRefusedSuccessor}
-		return next, a
+		return s.giveUp(APIRefuses, Lesson{Kind: LearnRefusedSuccessor}, "")
 	}
 	s.Sending = s.Seen.Refresh
 	s.SendingAccess = s.Seen.Access
 	a := Action{Do: Prepare}
-	if unanswered(e.Attempts, s.Seen) { // the sender is dead, its request may not be (step 12)
+	if slices.ContainsFunc(stand, unanswered) { // the sender is dead, its request may not be (step 12)
 		a.Lesson = Lesson{Kind: LearnUnanswered, Left: true}
 	}
 	return s, a
@@ -254,32 +254,17 @@ func superfluous(stand []Attempt) *Attempt {
 		return nil
 	}
 	for i, at := range stand[1:] {
-		if !at.Answer || at.Verdict != Committed {
+		if !committed(at) {
 			return &stand[i+1]
 		}
 	}
 	return nil
 }
 
-func committed(attempts []Attempt) bool {
-	for _, at := range attempts {
-		if at.Answer && at.Verdict == Committed {
-			return true
-		}
-	}
-	return false
-}
+func committed(at Attempt) bool { return at.Answer && at.Verdict == Committed }
 
-// unanswered reports whether a request for the stored token left and nothing
-// came back.
-func unanswered(attempts []Attempt, seen Sight) bool {
-	for _, at := range attempts {
-		if at.Refresh == seen.Refresh && at.Sent && !at.Answer {
-			return true
-		}
-	}
-	return false
-}
+// unanswered: of one that stands, nothing came back at all.
+func unanswered(at Attempt) bool { return !at.Answer }
 
 // verdict is what steps 1, 2 and 12 say before anything is spent. done is
 // false when a grant is the thing to do.
@@ -340,9 +325,7 @@ func (s State) answered(e Event) (State, Action) {
 			return s, Action{Do: Pause, Unsent: s.Unsent}
 		}
 		if s.Sends > 0 { // the repeat did not leave; what came before it is still unknown
-			next, a := s.exhausted()
-			a.CloseAs = "not-sent"
-			return next, a
+			return s.giveUp(UnknownOutcome, s.unknownSoFar(), "not-sent")
 		}
 		return s.giveUp(Unreachable, Lesson{Kind: LearnUnreachable}, "not-sent")
 	case Halted:
@@ -390,9 +373,7 @@ func (s State) allowed() int {
 }
 
 func (s State) exhausted() (State, Action) {
-	next, a := s.settle(UnknownOutcome)
-	a.Lesson = Lesson{Kind: LearnUnknown}
-	return next, a
+	return s.giveUp(UnknownOutcome, Lesson{Kind: LearnUnknown}, "")
 }
 
 // unknownSoFar is the lesson of a flight that ends for another reason after a
@@ -404,21 +385,17 @@ func (s State) unknownSoFar() Lesson {
 	return Lesson{}
 }
 
-func (s State) timeUp() (State, Action) {
+// unsent ends a flight in which no further send will leave.
+func (s State) unsent(c Cause, l Lesson) (State, Action) {
 	if s.Sends > 0 {
 		return s.exhausted()
 	}
-	return s.giveUp(Unreachable, Lesson{Kind: LearnUnreachable}, "not-sent")
+	return s.giveUp(c, l, "not-sent")
 }
 
 // stopped ends a flight that was told to end, or had no time left, before it
 // could send. That teaches nobody anything.
-func (s State) stopped() (State, Action) {
-	if s.Sends > 0 {
-		return s.exhausted()
-	}
-	return s.giveUp(TimedOut, Lesson{}, "not-sent")
-}
+func (s State) stopped() (State, Action) { return s.unsent(TimedOut, Lesson{}) }
 
 // afterRefusal is step 8d after the second look.
 func (s State) afterRefusal(e Event) (State, Action) {
@@ -430,9 +407,7 @@ func (s State) afterRefusal(e Event) (State, Action) {
 		if lost {
 			cause = LostAnswer
 		}
-		next, a := s.settle(cause)
-		a.CloseAs, a.Lesson = "refused", Lesson{Kind: LearnDead, Lost: lost}
-		return next, a
+		return s.giveUp(cause, Lesson{Kind: LearnDead, Lost: lost}, "refused")
 	}
 	if s.Restarts > 0 {
 		return s.giveUp(WasRefused, Lesson{}, "refused")
