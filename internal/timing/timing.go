@@ -4,6 +4,7 @@ package timing
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"time"
 )
 
@@ -103,6 +104,29 @@ func Default() Protocol {
 		LifetimeMax:     366 * 24 * h,
 		DeadlineWarning: 3 * 24 * h,
 	}
+}
+
+// Scaled returns the protocol with every wait, age and bound shortened by a
+// factor, for the proof. What speaks of tokens rather than of processes stays:
+// lifetimes, and how long a history is kept. So does Answer, because the other
+// end of it does not get faster.
+func (p Protocol) Scaled(factor int) Protocol {
+	kept := p
+	v := reflect.ValueOf(&p).Elem()
+	by := func(d reflect.Value) { d.SetInt(d.Int() / int64(factor)) }
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Slice {
+			f.Set(reflect.AppendSlice(reflect.Zero(f.Type()), f)) // the copy shares no wait with the original
+			for j := range f.Len() {
+				by(f.Index(j))
+			}
+		} else {
+			by(f)
+		}
+	}
+	p.LifetimeUnknown, p.LifetimeMax, p.DeadlineWarning = kept.LifetimeUnknown, kept.LifetimeMax, kept.DeadlineWarning
+	p.History, p.Answer = kept.History, kept.Answer
+	return p
 }
 
 // Jitter returns a duration in [min, max).
