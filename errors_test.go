@@ -32,6 +32,13 @@ func TestErrorIsItsKindAndItsCause(t *testing.T) {
 	}
 }
 
+func TestErrorIsOneLine(t *testing.T) {
+	err := &evercred.Error{Kind: evercred.ErrUnsafe, What: "it failed", Where: "here", Err: errors.Join(errors.New("one"), errors.New("two"))}
+	if got := err.Error(); got != "it failed, here: one; two" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestErrorGivesTheEndpointsWord(t *testing.T) {
 	said := &evercred.RefreshError{Status: 400, Code: "invalid_grant", Host: "platform.claude.com"}
 	err := error(&evercred.Error{Kind: evercred.ErrLoginRequired, What: "the login is dead", Err: said})
