@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -82,7 +82,7 @@ func New(store Store, codec Codec, refresher Refresher, opts *Options) *Source {
 	orElse(&s.opts.Probe, time.Second)
 	s.seams = s.opts.Seams.Filled()
 	// A little jitter keeps many long-lived programs from turning up together.
-	s.jitter = rand.N(s.opts.RefreshEarly/20 + 1)
+	s.jitter = s.seams.Jitter(0, s.opts.RefreshEarly/20+1)
 	s.spare = ledger.NewVolatile(s.seams)
 	return s
 }
@@ -153,7 +153,8 @@ func (s *Source) early(ctx context.Context, c *current) (Token, error) {
 		r, err := s.landed(f, purpose{})
 		return r.Token, err
 	case <-ctx.Done():
-		return c.token, nil // still good
+		r, err := s.meanwhile(purpose{}, f.late(ctx.Err()))
+		return r.Token, err
 	}
 }
 
@@ -189,7 +190,7 @@ func (s *Source) Reject(t Token) {
 			return
 		}
 		r := *c
-		r.rejected, r.until = true, 0
+		r.rejected, r.until = true, math.MinInt64
 		if s.cur.CompareAndSwap(c, &r) {
 			return
 		}
@@ -454,10 +455,12 @@ func sleep(ctx, life context.Context, d time.Duration) bool {
 // the same secret keeps the same Token, so that == and caches by Token work.
 func (s *Source) makeCurrent(doc Document, cred Credential, m ledger.Memory, last *current, now time.Time) *current {
 	c := &current{doc: doc, cred: cred}
-	if last != nil && last.cred.Access.Equal(cred.Access) && last.token.Expires().Equal(cred.Expires) {
-		c.token, c.rejected = last.token, last.rejected
-	} else {
-		c.token = Token{&token{secret: cred.Access, expires: cred.Expires, companions: cred.Companions}}
+	c.token = Token{&token{secret: cred.Access, expires: cred.Expires, companions: cred.Companions}}
+	if last != nil && last.cred.Access.Equal(cred.Access) {
+		c.rejected = last.rejected
+		if last.token.Expires().Sub(cred.Expires).Abs() < time.Second { // documents keep no nanoseconds
+			c.token = last.token
+		}
 	}
 	if !cred.Expires.IsZero() {
 		early, late := s.windows(cred, m)
@@ -475,7 +478,7 @@ func (s *Source) schedule(c *current, now time.Time) {
 		c.until = c.early.UnixNano()
 	}
 	if c.rejected {
-		c.until = 0
+		c.until = math.MinInt64 // no clock is before it
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/evercred/evercred/internal/ledger"
-	"github.com/evercred/evercred/internal/timing"
 )
 
 // acquisition is one call of Acquire or Try.
@@ -33,7 +32,7 @@ func (n *line) acquire(ctx context.Context, specs []Spec, wait bool) (*Set, erro
 		if first {
 			a.remember() // whoever kills us, the next process starts from this look
 		}
-		if !pause(ctx, timing.Jitter(n.Times.TryMin, n.Times.TryMax)) {
+		if !pause(ctx, n.Jitter(n.Times.TryMin, n.Times.TryMax)) {
 			return nil, a.held(context.Cause(ctx))
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/evercred/evercred/internal/timing"
 )
 
 // Set is the locks that one Acquire took. They beat until Release. Its methods
@@ -100,7 +98,7 @@ func (s *Set) keep() {
 	defer close(s.done)
 	beat := s.line.Times.Beat
 	for {
-		t := time.NewTimer(timing.Jitter(beat-beat/5, beat+beat/5))
+		t := time.NewTimer(s.line.Jitter(beat-beat/5, beat+beat/5))
 		select {
 		case <-s.stop:
 			t.Stop()

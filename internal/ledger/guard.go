@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/evercred/evercred/internal/fsys"
-	"github.com/evercred/evercred/internal/timing"
 )
 
 // Guard is the guard of one login, held: at most one open file of all processes
@@ -60,7 +59,7 @@ func (l *Ledger) Guard(ctx context.Context) (*Guard, error) {
 			if !errors.Is(err, fsys.ErrWouldBlock) {
 				return err
 			}
-			pause := time.NewTimer(timing.Jitter(l.s.Times.LookMin, l.s.Times.LookMax))
+			pause := time.NewTimer(l.s.Jitter(l.s.Times.LookMin, l.s.Times.LookMax))
 			select {
 			case <-pause.C:
 			case <-ctx.Done():

@@ -5,8 +5,10 @@ package seam
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"io"
 	"net"
+	"time"
 
 	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/procid"
@@ -50,4 +52,14 @@ func (s *Seams) Filled() Seams {
 		f.Procs = procid.System{}
 	}
 	return f
+}
+
+// Jitter returns a duration in [min, max), by Rand, so that a run of the proof
+// can be repeated; min where chance fails.
+func (s Seams) Jitter(min, max time.Duration) time.Duration {
+	var b [8]byte
+	if _, err := io.ReadFull(s.Rand, b[:]); err != nil || max <= min {
+		return min
+	}
+	return min + time.Duration(binary.LittleEndian.Uint64(b[:])%uint64(max-min))
 }
