@@ -220,6 +220,37 @@ func TestCrashBetweenClosedAndUnlink(t *testing.T) {
 	}
 }
 
+// TestHalfClosedBeforeHistory: the record of its end is not forgotten before the
+// attempt itself is cleaned away. (Seed 1732 of the simulation.)
+func TestHalfClosedBeforeHistory(t *testing.T) {
+	dir := quick(t)
+	disk := &faulty.FS{Under: fsys.OS{}}
+	l := Open(dir, "doc", on(disk))
+	g := hold(t, l)
+	r, err := g.Begin(Intent{Refresh: "r"})
+	must(t, err)
+	disk.Fail = func(c faulty.Call) error {
+		if c.Op == "Remove" && strings.HasSuffix(c.Path, ".open") {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if err := r.Close("saved", "n", time.Unix(3, 0)); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("Close: %v", err)
+	}
+	must(t, g.Release())
+	disk.Fail = nil
+	times := *l.s.Times
+	times.History = -time.Hour // it is old at once
+	l.s.Times = &times
+	if records, err := hold(t, l).Attempts(); len(records) != 0 || err != nil {
+		t.Errorf("%v %v", records, err)
+	}
+	if got := tree(t, dir); strings.Contains(got, ".open") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 // TestHalfClosedByAGarbledRecord: the answer is kept unless a good record of its
 // end stands beside it.
 func TestHalfClosedByAGarbledRecord(t *testing.T) {

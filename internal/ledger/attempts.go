@@ -68,7 +68,6 @@ func (g *Guard) Attempts() ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.forget(ids.history)
 	var records []Record
 	for _, id := range ids.open {
 		a, err := g.reopen(id, ids.closed[id])
@@ -79,6 +78,7 @@ func (g *Guard) Attempts() ([]Record, error) {
 			records = append(records, a)
 		}
 	}
+	g.forget(ids.history) // last: what is half closed is known by it
 	return records, nil
 }
 
@@ -221,7 +221,13 @@ func (r *reel) conclude(c Closed) error {
 	if err := r.g.syncDir(r.g.path); err != nil {
 		return err
 	}
-	return r.g.discard(r.id)
+	if err := r.g.discard(r.id); err != nil {
+		return err
+	}
+	// A power cut must not bring the secret back. Where this fails, the attempt is
+	// closed all the same, and the next holder of the guard cleans up after it.
+	_ = r.g.syncDir(r.g.path)
+	return nil
 }
 
 // discard unlinks an open attempt, unless it is gone.
