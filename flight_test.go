@@ -51,9 +51,7 @@ func TestADayOfUnknownOutcomes(t *testing.T) {
 		n := w.ep.sends
 		w.ep.mu.Unlock()
 		if st.Ledger.Open > 6 || st.Ledger.Escrow > 0 {
-			if st.Ledger.Open > 6 || st.Ledger.Escrow > 0 {
-				t.Errorf("after a day of 503: %d sends, %d open attempts, %d escrow", n, st.Ledger.Open, st.Ledger.Escrow)
-			}
+			t.Errorf("after a day of 503: %d sends, %d open attempts, %d escrow", n, st.Ledger.Open, st.Ledger.Escrow)
 		}
 	})
 }
@@ -261,16 +259,14 @@ var (
 // §6.8b: the attempt that proves a commit is kept, whatever comes after it.
 func TestACommitIsRememberedAmongOtherOutcomes(t *testing.T) {
 	inWorld(t, -time.Minute, func(w *world) {
-		w.ep.then(busy, busy, busy, busy, commit)
-		for range 999 {
-			w.ep.then(busy)
-		}
+		w.ep.then(busy, busy, busy, busy, commit, busy, busy, busy, busy, busy, busy, commit)
 		s := w.source()
 		for range 240 {
 			s.Token(context.Background())
 			time.Sleep(time.Minute)
 		}
-		w.sends(6)
+		wantError(t, s, evercred.ErrLoginRequired, evercred.ReasonLostAnswer)
+		w.sends(12) // and no more: at the second proof it is lost
 	})
 }
 

@@ -69,6 +69,13 @@ type Preparer interface {
 	Prepare(ctx context.Context, old Document) error
 }
 
+// Settler is a Lock that can make what the store holds durable, whoever wrote
+// it: a save that is visible may still be taken back by a power cut. Source
+// calls it before it gives up the attempt that a saved successor came from.
+type Settler interface {
+	Settle(ctx context.Context) error
+}
+
 // Codec says what the bytes of a document mean. It is pure and safe for
 // concurrent use. credtest.TestCodec is the conformance suite.
 type Codec interface {
@@ -148,8 +155,8 @@ const (
 	Unknown Verdict = iota
 	// Granted: Outcome.Credential is the successor.
 	Granted
-	// Committed: unusable, but it names another refresh token, which proves that
-	// the grant was committed (8b).
+	// Committed: a whole answer that is unusable but names another refresh token,
+	// which proves that the grant was committed (8b). Of a part of one: Unknown.
 	Committed
 	// Limited: 429 or 408 (8c); Outcome.Err's RetryAfter may say until when.
 	Limited

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +49,10 @@ type flight struct {
 	outcome Outcome
 	cause   error // what stood in the way last
 	pause   time.Duration
-	wasLost time.Time
+	// Of the attempts that stand for the stored token: the first, since when a
+	// loss is possible, and the last of those that nothing came back of, whose
+	// request may still be under way.
+	wasLost, lastLeft time.Time
 
 	recovering bool // the save under way is of an attempt that was left behind
 }
@@ -127,7 +129,7 @@ func (f *flight) perform(ctx context.Context) {
 		case decide.LookAgain: // 4, 5
 			event = f.lookAgain(ctx)
 		case decide.CloseAttempt:
-			event = f.closeAttempt(act)
+			event = f.closeAttempt(ctx, act)
 		case decide.Prepare: // 6
 			event = f.prepare(ctx)
 		case decide.Send: // 7, 8
@@ -201,12 +203,15 @@ func (f *flight) ofOther(deadline time.Time) bool {
 // successor of what is stored, or what is left of one that is stored already.
 // A part of an answer that names no successor is of no use to a look.
 func (f *flight) escrow(v decide.Sight) bool {
-	if pending, err := f.book.Pending(); err != nil || !pending {
+	pending, err := f.book.Pending()
+	if err == nil && !pending {
 		return false
 	}
-	records, err := f.book.Attempts()
-	if err != nil {
-		return false
+	records, rerr := f.book.Attempts()
+	if errors.Join(err, rerr) != nil {
+		// There may be one. Beside a blanked login that is the difference between
+		// its rescue and its end, so what can be read under the lock decides.
+		return v.Kind == decide.Blanked
 	}
 	for _, r := range records {
 		a := f.attempt(r, "")
@@ -344,7 +349,7 @@ func (f *flight) unlock() {
 
 // lookAgain is step 4, and what step 5 needs to know.
 func (f *flight) lookAgain(ctx context.Context) decide.Event {
-	f.wasLost = time.Time{}
+	f.wasLost, f.lastLeft = time.Time{}, time.Time{}
 	event := f.look(ctx, decide.LookedAgain)
 	records, err := f.keeper.Attempts()
 	if err = errors.Join(f.forgot, err); err != nil {
@@ -377,8 +382,17 @@ func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 		}
 	}
 	stored := f.latest.cred.Refresh.Fingerprint()
-	if at, ok := r.Sent(); ok && intent.Refresh == stored && (f.wasLost.IsZero() || at.Before(f.wasLost)) && (a.Verdict == decide.Unknown || a.Verdict == decide.Committed) {
-		f.wasLost = at
+	at, marked := r.Sent()
+	if !marked { // a power cut may take the mark and leave the intent
+		at = intent.At
+	}
+	if a.Sent && intent.Refresh == stored && (a.Verdict == decide.Unknown || a.Verdict == decide.Committed) {
+		if f.wasLost.IsZero() || at.Before(f.wasLost) {
+			f.wasLost = at
+		}
+		if !a.Answer && at.After(f.lastLeft) {
+			f.lastLeft = at
+		}
 	}
 	if a.Verdict == decide.Granted && intent.Refresh != stored {
 		a.Descends = f.descends(intent.Refresh, stored)
@@ -418,7 +432,7 @@ func (f *flight) parse(r ledger.Record, sent Credential) Outcome {
 	return f.s.refresher.Parse(NewAnswer(raw, at), sent)
 }
 
-func (f *flight) closeAttempt(act decide.Action) decide.Event {
+func (f *flight) closeAttempt(ctx context.Context, act decide.Action) decide.Event {
 	r := f.find(act.Attempt)
 	if r == nil {
 		return decide.Event{Kind: decide.AttemptClosed}
@@ -427,7 +441,17 @@ func (f *flight) closeAttempt(act decide.Action) decide.Event {
 		at, _ := r.Sent()
 		f.s.tell(Event{Kind: EventLost, Until: at, Detail: "the answer to a refresh was lost"})
 	}
-	if err := r.Close(act.CloseAs, "", f.now()); err != nil {
+	successor := ""
+	if act.Lesson.Kind == decide.LearnSpent { // killed after the save, before it was noted
+		successor = f.outcome.Credential.Refresh.Fingerprint() // learn has just read it: descends follows it
+		if l, ok := f.lock.(Settler); ok {
+			if err := l.Settle(ctx); err != nil { // the attempt is still the safety copy
+				f.cause = cannot("the document is not known to be on disk", ReasonCannotSave, err)
+				return decide.Event{Kind: decide.PrepareFailed}
+			}
+		}
+	}
+	if err := r.Close(act.CloseAs, successor, f.now()); err != nil {
 		f.cause = cannot("an attempt in the ledger cannot be closed", ReasonCannotSave, err)
 		return decide.Event{Kind: decide.PrepareFailed}
 	}
@@ -727,7 +751,7 @@ func (f *flight) remember(act decide.Action) {
 	note := decide.Note{
 		Now: f.now(), Print: f.print, SentAt: f.sentAt, Rotated: c.Refresh.Fingerprint() != f.print,
 		Grant:  ledger.Granted{At: f.now(), Access: c.Access.Fingerprint(), Refresh: c.Refresh.Fingerprint(), Lifetime: f.outcome.Lifetime},
-		Jitter: func(d time.Duration) time.Duration { return rand.N(d) },
+		Jitter: func(d time.Duration) time.Duration { return f.s.seams.Jitter(0, d) },
 	}
 	if note.Print == "" {
 		note.Print = f.seen.cred.Refresh.Fingerprint()
@@ -737,8 +761,11 @@ func (f *flight) remember(act decide.Action) {
 			note.Print = r.Intent().Refresh
 		}
 	}
-	if act.Lesson.Lost || act.Lesson.Left {
+	switch {
+	case act.Lesson.Lost:
 		note.SentAt = f.wasLost
+	case act.Lesson.Left:
+		note.SentAt = f.lastLeft
 	}
 	if f.outcome.Err != nil {
 		note.RetryAt, note.What = f.outcome.Err.RetryAfter, f.outcome.Err.Error()
@@ -784,12 +811,23 @@ func (f *flight) serve(act decide.Action) {
 		f.result.Adopted = true
 		f.s.tell(Event{Kind: EventAdopted, Access: f.seen.cred.Access.Fingerprint(), Refresh: f.seen.cred.Refresh.Fingerprint()})
 	}
-	f.result.Token = f.s.publish(f.seen, f.memory)
+	token := f.s.publish(f.seen, f.memory)
+	if act.Cause != decide.None && f.unfit(token) {
+		f.fail(act)
+		return
+	}
+	f.result.Token = token
 	if act.Cause != decide.None {
 		f.result.Err = f.error(act.Cause)
 		f.s.rest()
 		f.s.tellUnavailable(f.result.Token, act.Cause, f.result.Err)
 	}
+}
+
+// unfit: what was good when the flight looked has ended while it waited, or what
+// is published in its place, a successor still unsaved, is the one that was refused.
+func (f *flight) unfit(t Token) bool {
+	return t.Fingerprint() == f.ask.Replace || !t.Expires().IsZero() && !f.now().Before(t.Expires())
 }
 
 // serveUnsaved is step 11: the token is good, and losing it is the bug. It is
@@ -920,7 +958,7 @@ func (f *flight) error(cause decide.Cause) error {
 		if f.memory.Dead != nil && !f.memory.Dead.Lost.IsZero() {
 			at = f.memory.Dead.Lost
 		}
-		e.Kind, e.What = ErrLoginRequired, "the answer to the refresh of "+at.Format(time.RFC3339)+" was lost, and the endpoint refuses the old token"
+		e.Kind, e.What = ErrLoginRequired, "the answer to the refresh of "+at.Format(time.RFC3339)+" was lost, and the old token is spent"
 	case decide.OlderCopy:
 		e.Kind, e.What = ErrLoginRequired, "the file went back to an older copy: its refresh token was already used"
 	case decide.Cooldown:

@@ -528,7 +528,7 @@ func TestR13UselessAnswers(t *testing.T) {
 		for range 9 {
 			w.ep.then(step{refuse: true, raw: response(200, `{"access_token":"","refresh_token":"zz"}`)})
 		}
-		wantError(t, w.source(), evercred.ErrUnavailable, evercred.ReasonUnknownOutcome)
+		wantError(t, w.source(), evercred.ErrLoginRequired, evercred.ReasonLostAnswer)
 		w.sends(2)
 	})
 }

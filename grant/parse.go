@@ -118,6 +118,7 @@ func (c *Client) success(r reply, at time.Time, sent evercred.Credential) evercr
 	if why := r.unusable(access, refresh); why != "" {
 		out := evercred.Outcome{Strange: []string{why}}
 		switch {
+		case r.cut || r.members.cut: // half an answer is a loss on the way: Unknown
 		case rotated:
 			out.Verdict, out.Rotated = evercred.Committed, true
 		case r.page():

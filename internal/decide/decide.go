@@ -131,17 +131,19 @@ func (s State) lookedAgain(e Event) (State, Action) {
 	}
 	stand := standing(e.Attempts, s.Seen)
 	s.Standing = len(stand) > 0
+	s.Committed = s.Committed || slices.ContainsFunc(stand, committed)
 	if spare := superfluous(stand); s.Sends == 0 && spare != nil { // a day of 503 must not fill the folder
 		return s, closing(*spare, "repeated")
 	}
 	if s.Facts.Unsaved && (s.Seen.Kind == Present || s.Seen.Kind == Blanked) { // step 11
-		s.Sending, s.SendingAccess, s.Rotated = s.Seen.Refresh, s.Seen.Access, s.Facts.UnsavedRotated
+		// Recovering: it has waited in memory, and may itself have grown old.
+		s.Sending, s.SendingAccess, s.Rotated, s.Recovering = s.Seen.Refresh, s.Seen.Access, s.Facts.UnsavedRotated, true
 		return s, Action{Do: Save, FromMemory: true, OverBlank: s.Seen.Kind == Blanked}
 	}
 	if s.another(s.Seen) {
 		return s, Action{Do: Serve, Adopted: true}
 	}
-	if after == AfterUnknown {
+	if after == AfterUnknown && !twice(stand) {
 		return s.repeat()
 	}
 	if a, done := s.verdict(); done {
@@ -150,8 +152,11 @@ func (s State) lookedAgain(e Event) (State, Action) {
 	if s.SaveOnly { // there is nothing left to save
 		return s, Action{Do: Serve}
 	}
-	if len(stand) > 1 && slices.ContainsFunc(stand, committed) || s.Sends > s.allowed() {
-		return s.exhausted() // what was committed is repeated once, by whomever (8b)
+	if twice(stand) {
+		return s.giveUp(LostAnswer, Lesson{Kind: LearnDead, Lost: true}, "")
+	}
+	if s.Sends > s.allowed() {
+		return s.exhausted()
 	}
 	if s.Facts.FreshRefused { // step 12: a storm, not an expiry
 		return s.giveUp(APIRefuses, Lesson{Kind: LearnRefusedSuccessor}, "")
@@ -262,6 +267,13 @@ func superfluous(stand []Attempt) *Attempt {
 }
 
 func committed(at Attempt) bool { return at.Answer && at.Verdict == Committed }
+
+// twice: what was committed was answered again, and again without a token that
+// can be used. Nobody will get more out of this endpoint (8b).
+func twice(stand []Attempt) bool {
+	first := slices.IndexFunc(stand, committed)
+	return first >= 0 && slices.ContainsFunc(stand[first+1:], committed)
+}
 
 // unanswered: of one that stands, nothing came back at all.
 func unanswered(at Attempt) bool { return !at.Answer }
@@ -419,21 +431,31 @@ func (s State) afterRefusal(e Event) (State, Action) {
 func (s State) saveMoved(e Event) (State, Action) {
 	s.Seen, s.Facts = e.Sight, e.Facts
 	s.Saves++
+	var spent Lesson // where the successor is dropped, what it replaced is spent all the same
+	if s.Rotated {
+		spent.Kind = LearnSpent
+	}
 	switch {
 	case s.Seen.Kind == Unreadable || s.Saves > MaxSaves:
 		return s, Action{Do: ServeUnsaved}
 	case s.Seen.Kind == Absent: // the user logged out
-		return s, Action{Do: Fail, Cause: NotFound, CloseAs: "logged-out", Dropped: true}
+		return s, Action{Do: Fail, Cause: NotFound, CloseAs: "logged-out", Dropped: true, Lesson: spent}
 	case s.Seen.Kind == Blanked: // a loser did that (R4, R22)
 		return s, Action{Do: Save, OverBlank: true}
 	case s.Seen.Refresh == s.Sending && (s.Rotated || s.Seen.Access == s.SendingAccess):
 		return s, Action{Do: Save}
+	case s.Facts.Spent: // an older copy came back meanwhile (R20): step 5 knows whether ours follows it
+		return s.restart("")
 	}
 	// Another login, or a newer token of the same one (R6).
 	if s.acceptable() && s.Seen.Left > s.Seen.Late {
-		return s, Action{Do: Serve, Adopted: true, CloseAs: "another-login", Dropped: true}
+		return s, Action{Do: Serve, Adopted: true, CloseAs: "another-login", Dropped: true, Lesson: spent}
 	}
-	return s.restart("another-login")
+	next, a := s.restart("another-login")
+	if a.Lesson.Kind == LearnNothing {
+		a.Lesson = spent
+	}
+	return next, a
 }
 
 // restart goes back to step 4, a few times at most.

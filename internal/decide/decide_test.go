@@ -30,6 +30,10 @@ var (
 	blanked = Sight{Kind: Blanked}
 )
 
+// olderCopy is a look at a spent token, beside an attempt whose token came of it.
+var olderCopy = Event{Kind: LookedAgain, Sight: sight("a0", "r0", time.Hour), Facts: Facts{Spent: true},
+	Attempts: []Attempt{{ID: "1", Refresh: "r1", Access: "a1", Sent: true, Answer: true, Verdict: Granted, Rotated: true, Descends: true}}}
+
 func look(v Sight, f ...Facts) Event   { return seen(Looked, v, f) }
 func again(v Sight, f ...Facts) Event  { return seen(LookedAgain, v, f) }
 func watch(v Sight, f ...Facts) Event  { return seen(Watched, v, f) }
@@ -154,9 +158,13 @@ func TestNext(t *testing.T) {
 		"R4 blanked meanwhile: written over": {turns: toSend(
 			turn{answer(Granted), do(Save)}, turn{moved(blanked), Action{Do: Save, OverBlank: true}})},
 		"R5 logged out meanwhile: nothing is written": {turns: toSend(
-			turn{answer(Granted), do(Save)}, turn{moved(Sight{}), Action{Do: Fail, Cause: NotFound, CloseAs: "logged-out", Dropped: true}})},
+			turn{answer(Granted), do(Save)}, turn{moved(Sight{}), Action{Do: Fail, Cause: NotFound, CloseAs: "logged-out", Dropped: true, Lesson: learn(LearnSpent)}})},
 		"R6 logged in meanwhile: adopted": {turns: toSend(
-			turn{answer(Granted), do(Save)}, turn{moved(sight("b1", "q1", time.Hour)), Action{Do: Serve, Adopted: true, CloseAs: "another-login", Dropped: true}})},
+			turn{answer(Granted), do(Save)}, turn{moved(sight("b1", "q1", time.Hour)), Action{Do: Serve, Adopted: true, CloseAs: "another-login", Dropped: true, Lesson: learn(LearnSpent)}})},
+		"an older copy came back meanwhile: the attempt stays (R20)": {turns: toSend(
+			turn{answer(Granted), do(Save)},
+			turn{seen(SaveMoved, sight("a0", "r0", time.Hour), []Facts{{Spent: true}}), do(LookAgain)},
+			turn{olderCopy, Action{Do: Save, Attempt: "1", Recovered: true}})},
 		"the owner rewrote its settings meanwhile": {turns: toSend(turn{answer(Granted), do(Save)}, turn{moved(ended), do(Save)})},
 		"11 the save failed":                       {turns: toSend(turn{answer(Granted), do(Save)}, turn{only(SaveFailed), do(ServeUnsaved)})},
 		"5 the answer that a dead process left": {turns: recovered(ended, Attempt{ID: "7", Refresh: "r1", Access: "a1", Sent: true, Answer: true, Verdict: Granted, Rotated: true},
@@ -183,10 +191,10 @@ func TestNext(t *testing.T) {
 		"R20 but not if it is another login's": {turns: []turn{
 			{only(Begin), do(Look)}, {look(ended, Facts{Escrow: true, Spent: true}), do(Lock)}, {only(LockTaken), do(LookAgain)},
 			{spentBeside(Attempt{ID: "7", Refresh: "r5", Access: "a5", Sent: true, Answer: true, Verdict: Granted, Rotated: true}), Action{Do: CloseAttempt, Attempt: "7", CloseAs: "history", Lesson: learn(LearnSpent)}}}},
-		"8b a committed token is not repeated by every flight anew": {turns: []turn{
+		"8b a commit that was answered twice without a token is a loss": {turns: []turn{
 			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockTaken), do(LookAgain)},
 			{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true, Answer: true, Verdict: Committed}, Attempt{ID: "2", Refresh: "r1", Sent: true, Answer: true, Verdict: Committed}),
-				with(fail(UnknownOutcome), learn(LearnUnknown), "")}}},
+				with(fail(LostAnswer), Lesson{Kind: LearnDead, Lost: true}, "")}}},
 		"a day of 503 leaves two attempts": {turns: []turn{
 			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockTaken), do(LookAgain)},
 			{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true}, Attempt{ID: "2", Refresh: "r1", Sent: true}, Attempt{ID: "3", Refresh: "r1", Sent: true}),

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/credtest"
 	"github.com/evercred/evercred/internal/crash"
+	"github.com/evercred/evercred/internal/fsys"
+	"github.com/evercred/evercred/internal/fsys/faulty"
+	"github.com/evercred/evercred/internal/seam"
 	"github.com/evercred/evercred/owner/claudecode"
 )
 
@@ -115,4 +119,55 @@ func TestR5ALoggedOutLoginIsNotRevivedOverABlank(t *testing.T) {
 	if r.token != "" {
 		t.Errorf("account A, which its user logged out, is back in B's document: %v", l.stored().Refresh.Reveal() == l.ep.Newest(l.id))
 	}
+}
+
+// A ledger that cannot be read for a moment must not turn the rescue of a
+// blanked login into its end.
+func TestR22BlankedAndTheLedgerUnreadable(t *testing.T) {
+	l := newLogin(t, -time.Minute, credtest.Behaviour{})
+	if first := l.child(crash.AfterAnswer); !first.killed {
+		t.Fatalf("%+v", first)
+	}
+	l.blank()
+	broken := &faulty.FS{Under: fsys.OS{}, Fail: func(c faulty.Call) error {
+		if c.Op == "ReadDir" {
+			return syscall.EIO
+		}
+		return nil
+	}}
+	s := l.open(func(o *claudecode.Options) { o.Seams = &seam.Seams{FS: broken} })
+	if _, err := s.Token(t.Context()); !errors.Is(err, evercred.ErrUnsafe) {
+		t.Errorf("%v, want ErrUnsafe", err)
+	}
+	if next := l.child(""); next.token == "" {
+		t.Errorf("not recovered: %s", next.text)
+	}
+	l.grants(1)
+}
+
+// A successor that was saved by a process now dead may be visible and not on
+// disk: its attempt is kept until it is.
+func TestF8TheEscrowOutlivesASaveThatIsNotOnDisk(t *testing.T) {
+	l := newLogin(t, -time.Minute, credtest.Behaviour{})
+	if first := l.child(crash.AfterSave); !first.killed {
+		t.Fatalf("%+v", first)
+	}
+	broken := &faulty.FS{Under: fsys.OS{}, Fail: func(c faulty.Call) error {
+		if c.Op == "File.Sync" && c.Path == l.dir {
+			return syscall.EIO
+		}
+		return nil
+	}}
+	s := l.open(func(o *claudecode.Options) { o.Seams = &seam.Seams{FS: broken} })
+	if tok, err := s.Token(t.Context()); err != nil || tok.Reveal() != l.stored().Access.Reveal() {
+		t.Errorf("the saved token is not served: %v", err)
+	}
+	if !l.escrowed() {
+		t.Error("the attempt is closed, and a power cut would bring the spent token back")
+	}
+	if next := l.child(""); next.token == "" {
+		t.Errorf("%s", next.text)
+	}
+	l.noOpenAttempts()
+	l.grants(1)
 }
