@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"owner/*"},
 	{"internal/cli"},
 	{"cmd/*", "internal/measure", "internal/measure/*", "internal/proof/suite", "internal/proof/stage"},
-	{"internal/proof/*"},
+	{"internal/proof/*", "internal/proof/*/*"},
 	{"internal/proof"},
 }
 
