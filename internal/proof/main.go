@@ -11,8 +11,41 @@
 // loopback.
 package main
 
-import "github.com/evercred/evercred/internal/proof/suite"
+import (
+	"github.com/evercred/evercred/internal/proof/clock"
+	"github.com/evercred/evercred/internal/proof/crashes"
+	"github.com/evercred/evercred/internal/proof/cuts"
+	syscalls "github.com/evercred/evercred/internal/proof/faults"
+	"github.com/evercred/evercred/internal/proof/fuzzing"
+	"github.com/evercred/evercred/internal/proof/model"
+	"github.com/evercred/evercred/internal/proof/mounts"
+	"github.com/evercred/evercred/internal/proof/mutants"
+	"github.com/evercred/evercred/internal/proof/partner"
+	"github.com/evercred/evercred/internal/proof/sim"
+	"github.com/evercred/evercred/internal/proof/storm"
+	"github.com/evercred/evercred/internal/proof/suite"
+)
 
 func main() {
-	suite.Main("internal/proof", []suite.Suite{}, nil)
+	suite.Main("internal/proof", suites(), elsewhere, tableCommand(), partner.Command())
 }
+
+// suites in the order of docs/proof.md.
+func suites() []suite.Suite {
+	return []suite.Suite{
+		model.Suite(),
+		sim.Suite(),
+		crashes.Suite(),
+		syscalls.Suite(),
+		mounts.Suite(),
+		partner.Suite(),
+		storm.Suite(),
+		cuts.Suite(),
+		fuzzing.Suite(),
+		mutants.Suite(),
+		clock.Suite(),
+	}
+}
+
+// elsewhere are the suites that need a library of somebody else's.
+var elsewhere = []suite.Elsewhere{{Dir: "internal/proof/extra", IDs: []string{"T5", "T10", "P"}}}

@@ -24,7 +24,7 @@ func controls() []suite.Control {
 			"internal/durable/durable.go", "err := d.Sync()", "err := error(nil)"),
 		without("no fsync of a write in place", inPlace,
 			"internal/durable/inplace.go", "crash.At(crash.DuringSave)\n\tif err := p.file.Sync(); err != nil {", "crash.At(crash.DuringSave)\n\tif err := error(nil); err != nil {"),
-		without("no redo record of a write in place", "in place, hard link: killed",
+		without("no redo record of a write in place", "in place, mount: killed",
 			"internal/durable/inplace.go", "if p.redo == nil {", "if p != nil {"),
 		without("what a write in place left is not mended", "in place, longer: killed",
 			"filestore/lock.go", "if err := h.mend(ctx); err != nil {", "if err := error(nil); err != nil {"),

@@ -3,8 +3,13 @@
 // `go run ./internal/proof` at the top of the repository calls it.
 package main
 
-import "github.com/evercred/evercred/internal/proof/suite"
+import (
+	"github.com/evercred/evercred/internal/proof/extra/fuse"
+	"github.com/evercred/evercred/internal/proof/extra/history"
+	"github.com/evercred/evercred/internal/proof/extra/peers"
+	"github.com/evercred/evercred/internal/proof/suite"
+)
 
 func main() {
-	suite.Main("internal/proof/extra", []suite.Suite{}, nil)
+	suite.Main("internal/proof/extra", []suite.Suite{fuse.Suite(), history.Suite(), peers.Suite()}, nil, peers.Command())
 }
