@@ -898,7 +898,10 @@ func (f *flight) forget() {
 		return
 	}
 	l, ok := f.book.(*ledger.Ledger)
-	if pending, err := f.book.Pending(); !ok || err != nil || !pending {
+	if !ok {
+		return
+	}
+	if left, err := l.Remains(); err != nil || !left {
 		return
 	}
 	guard, err := l.TryGuard()
@@ -916,7 +919,9 @@ func (f *flight) forget() {
 	for _, r := range records {
 		err = errors.Join(err, r.Close("logged-out", "", f.now()))
 	}
-	f.s.tell(Event{Kind: EventDropped, Detail: "the user logged out; a token that was never saved is gone with the login", Err: err})
+	if len(records) > 0 {
+		f.s.tell(Event{Kind: EventDropped, Detail: "the user logged out; a token that was never saved is gone with the login", Err: err})
+	}
 }
 
 func (f *flight) now() time.Time { return f.s.seams.Clock.Now() }

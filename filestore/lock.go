@@ -36,6 +36,9 @@ func (s *Store) take(ctx context.Context, wait bool) (evercred.Lock, error) {
 		}
 		now, err := s.locate()
 		if err == nil && now == p {
+			if err := h.mend(ctx); err != nil {
+				return nil, errors.Join(err, h.Unlock())
+			}
 			s.hold(h)
 			return h, nil
 		}
@@ -61,6 +64,7 @@ type held struct {
 
 var (
 	_ evercred.Preparer = (*held)(nil)
+	_ evercred.Settler  = (*held)(nil)
 	_ evercred.Noter    = (*held)(nil)
 )
 

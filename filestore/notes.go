@@ -40,5 +40,8 @@ func (s *Store) notes(target string, info fsys.Info) []string {
 // itself; there the device numbers may differ for another reason (a lower layer
 // of overlayfs). Elsewhere they are all there is.
 func fileMount(file, dir fsys.Info) bool {
-	return file.MountRoot || runtime.GOOS != "linux" && file.Dev != dir.Dev
+	return file.MountRoot || asksDirectory && file.Dev != dir.Dev
 }
+
+// asksDirectory: a file mount is known only by a look at its directory.
+const asksDirectory = runtime.GOOS != "linux"

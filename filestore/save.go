@@ -199,7 +199,7 @@ func (h *held) prepare(f fsys.File, info fsys.Info) (durable.Prepared, error) {
 	case fileMount(info, dir) && !s.opts.AllowFileMount:
 		return nil, unsafeAt(evercred.ReasonFileMount, "the file alone is a mount point, so it can be neither locked nor replaced", target, nil)
 	case fileMount(info, dir), info.Nlink > 1:
-		return inPlace(s.disk, target, size)
+		return h.inPlace(size)
 	}
 	if err := h.replaceable(info, dir); err != nil {
 		return nil, err
@@ -207,8 +207,8 @@ func (h *held) prepare(f fsys.File, info fsys.Info) (durable.Prepared, error) {
 	return h.stage(f, size)
 }
 
-func inPlace(disk fsys.FS, target string, size int64) (durable.Prepared, error) {
-	p, err := durable.OpenInPlace(disk, target, size)
+func (h *held) inPlace(size int64) (durable.Prepared, error) {
+	p, err := durable.OpenInPlace(h.store.disk, h.place.target, size, h.main)
 	if err != nil {
 		return nil, err
 	}

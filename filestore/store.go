@@ -108,9 +108,12 @@ func (s *Store) ledger(path string) *ledger.Ledger {
 	return ledger.Open(filepath.Dir(path), filepath.Base(path), s.seams)
 }
 
-// Tidy frees what dead processes of ours left of the owner's locks, beside a
-// document that is gone. g is the guard of Ledger.
+// Tidy removes what dead processes of ours left beside a document that is gone:
+// the owner's locks, and the redo record. g is the guard of Ledger.
 func (s *Store) Tidy(g *ledger.Guard) {
+	if _, _, found, err := g.Redo(); found && err == nil {
+		_ = g.ClearRedo() // what cannot be removed is found again by the next look
+	}
 	if s.opts.Owner != nil {
 		s.opts.Owner.Tidy(g)
 	}
@@ -130,6 +133,7 @@ func (s *Store) Load(ctx context.Context) (evercred.Document, error) {
 	if err != nil {
 		return evercred.Document{}, err
 	}
+	c.data = s.whole(p.target, c)
 	return s.document(p.target, c), nil
 }
 

@@ -73,7 +73,7 @@ func (x *examination) ours(book *ledger.Ledger) []entry {
 
 // isRecord knows the names in a ledger (package ledger).
 func isRecord(name string) bool {
-	return name == "guard" || name == "holder" || name == "memory" || strings.HasPrefix(name, "attempt-") || isStaged(name)
+	return name == "guard" || name == "holder" || name == "memory" || name == "redo" || strings.HasPrefix(name, "attempt-") || isStaged(name)
 }
 
 // isStaged knows the names under which a refresh prepares something.

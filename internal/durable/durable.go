@@ -32,8 +32,8 @@ var (
 	// ErrOvertaken: the write was done, and another program replaced the file
 	// before it could be read back.
 	ErrOvertaken = errors.New("another program replaced the file at once")
-	// ErrTorn: the file may hold a part of the new document. The answer that it
-	// was made of is still in escrow.
+	// ErrTorn: the file may hold a part of the new document. Of a write in place,
+	// the redo record holds the whole one; Mend writes it.
 	ErrTorn = errors.New("the file may be torn")
 )
 

@@ -66,7 +66,7 @@ func (s site) stage(keep fs.FileMode) (Prepared, error) {
 }
 
 func (s site) inPlace() (Prepared, error) {
-	p, err := OpenInPlace(s.disk, s.path, 1<<15)
+	p, err := OpenInPlace(s.disk, s.path, 1<<15, nil)
 	if err != nil {
 		return nil, err
 	}

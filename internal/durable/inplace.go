@@ -13,19 +13,28 @@ import (
 // InPlace is an open document that will be written over where it lies: a hard
 // link, whose other names must see the change, or a file that is itself a mount
 // point, which no rename can replace (FAILURES F3, F5). A reader may meet a
-// mixture here, and a power cut may leave one; the escrow is the safety copy.
+// mixture here, and a kill or a power cut may leave one: the redo record tells
+// it from a document, and holds what it is mended with.
 type InPlace struct {
 	disk     fsys.FS
 	path     string
 	file     fsys.File // nil: discarded
 	replaces fsys.Info
+	redo     Redo // nil: none
 }
 
 var _ Prepared = (*InPlace)(nil)
 
+// Redo keeps both documents of a write in place while it is under way.
+type Redo interface {
+	// SetRedo makes them durable.
+	SetRedo(old, data []byte) error
+	ClearRedo() error
+}
+
 // OpenInPlace opens path (no link) for writing, without changing a byte of it,
 // and reserves size bytes.
-func OpenInPlace(disk fsys.FS, path string, size int64) (*InPlace, error) {
+func OpenInPlace(disk fsys.FS, path string, size int64, redo Redo) (*InPlace, error) {
 	f, err := disk.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open to write in place: %w", err)
@@ -41,7 +50,7 @@ func OpenInPlace(disk fsys.FS, path string, size int64) (*InPlace, error) {
 		f.Close()
 		return nil, fmt.Errorf("prepare to write %s in place: %w", path, err)
 	}
-	return &InPlace{disk, path, f, info}, nil
+	return &InPlace{disk, path, f, info, redo}, nil
 }
 
 // Replaces is the file that will be written over.
@@ -65,6 +74,24 @@ func (p *InPlace) Commit(data []byte, check func() error) (_ Result, err error) 
 		return Result{}, err
 	}
 	data = fit(data, len(old))
+	if p.redo == nil {
+		return p.over(old, data, check)
+	}
+	err = p.redo.SetRedo(old, data)
+	var r Result
+	if err == nil {
+		r, err = p.over(old, data, check)
+	}
+	if !errors.Is(err, ErrTorn) {
+		// Where this fails, the next lock finds that there is nothing to mend, and
+		// clears it.
+		_ = p.redo.ClearRedo()
+	}
+	return r, err
+}
+
+// over writes data over old, or leaves old.
+func (p *InPlace) over(old, data []byte, check func() error) (Result, error) {
 	if err := check(); err != nil {
 		return Result{}, err
 	}

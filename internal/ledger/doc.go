@@ -9,6 +9,7 @@
 //	memory               Memory
 //	attempt-ID.open      an attempt: intent, sends, answers
 //	attempt-ID.closed    what remains of one: no secret
+//	redo                 both documents of a write in place, until it has ended
 //	tmp-*, lock-*        staging names; swept by whoever holds the guard
 //
 // Beside it, in DIR/.evercred/, stand VERSION and .gitignore. Reading creates

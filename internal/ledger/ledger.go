@@ -72,6 +72,14 @@ func (l *Ledger) Pending() (bool, error) {
 	return false, nil
 }
 
+// Remains reports whether anything is left that may hold a secret: an open
+// attempt, even one whose closed record stands beside it, or a redo record. It
+// reads nothing but the names.
+func (l *Ledger) Remains() (bool, error) {
+	ids, err := l.list()
+	return len(ids.open) > 0 || ids.redo, err
+}
+
 // Attempts are the open attempts, oldest first, to look at only.
 func (l *Ledger) Attempts() ([]Record, error) {
 	if err := l.checkVersion(); err != nil {
@@ -120,6 +128,7 @@ type listing struct {
 	open, history []string
 	closed        map[string]bool
 	staged        []string
+	redo          bool
 }
 
 func (l *Ledger) list() (listing, error) {
@@ -132,6 +141,7 @@ func (l *Ledger) list() (listing, error) {
 		if strings.HasPrefix(name, stagePrefix) || strings.HasPrefix(name, lockPrefix) {
 			ids.staged = append(ids.staged, name)
 		}
+		ids.redo = ids.redo || name == redoName
 		id, ok := strings.CutPrefix(name, attemptPrefix)
 		if !ok {
 			continue
