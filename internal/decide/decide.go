@@ -253,14 +253,19 @@ func standing(attempts []Attempt, seen Sight) []Attempt {
 }
 
 // superfluous is an attempt that tells nothing which the others do not: not the
-// oldest, since when a loss is possible, and not one that proves a commit.
+// oldest, since when a loss is possible, not one that proves a commit, and not
+// the last one without an answer, whose request may still be under way.
 func superfluous(stand []Attempt) *Attempt {
 	if len(stand) <= MaxStanding {
 		return nil
 	}
-	for i, at := range stand[1:] {
-		if !committed(at) {
-			return &stand[i+1]
+	last := len(stand) - 1
+	for last > 0 && !unanswered(stand[last]) {
+		last--
+	}
+	for i := 1; i < len(stand); i++ {
+		if i != last && !committed(stand[i]) {
+			return &stand[i]
 		}
 	}
 	return nil

@@ -222,7 +222,7 @@ func TestNext(t *testing.T) {
 		"9 a lock that is lost between two sends": {turns: toSend(append(again8b(1), turn{answer(LockLost), with(fail(Locked), learn(LearnUnknown), "not-sent")})...)},
 		"a committed attempt is never superfluous": {turns: []turn{
 			{only(Begin), do(Look)}, {look(ended), do(Lock)}, {only(LockTaken), do(LookAgain)},
-			{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true}, Attempt{ID: "2", Refresh: "r1", Sent: true, Answer: true, Verdict: Committed}, Attempt{ID: "3", Refresh: "r1", Sent: true}),
+			{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true}, Attempt{ID: "2", Refresh: "r1", Sent: true, Answer: true, Verdict: Committed}, Attempt{ID: "3", Refresh: "r1", Sent: true}, Attempt{ID: "4", Refresh: "r1", Sent: true}),
 				Action{Do: CloseAttempt, Attempt: "3", CloseAs: "repeated"}}}},
 		"a look that is passed over changes nothing": {turns: []turn{
 			{only(Begin), do(Look)}, {look(near), Action{Do: Lock, Valid: true}}, {watch(Sight{Kind: Unreadable}), do(KeepWaiting)}, {only(LockHeld), serve(Locked)}}},

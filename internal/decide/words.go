@@ -7,7 +7,7 @@ const (
 	MaxUnsent   = 3  // tries that never left (DESIGN §6.8a)
 	MaxRepeats  = 3  // sends after the first whose outcome is unknown (§6.8b)
 	MaxRestarts = 3  // returns to step 4 because the store moved
-	MaxStanding = 2  // open attempts of unknown fate for one token, when a flight begins
+	MaxStanding = 2  // open attempts of unknown fate for one token when a flight begins, but see superfluous
 	MaxSaves    = 10 // compare-and-swaps of one successor
 )
 

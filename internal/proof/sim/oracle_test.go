@@ -211,7 +211,7 @@ func (w *world) outcome(tok evercred.Token, err error) string {
 		return "broken"
 	case errors.Is(err, evercred.ErrLoginRequired):
 	case reasonOf(err) == evercred.ReasonUnknownOutcome && len(o.crippled) > 0:
-		return "unavailable: what was granted cannot be used" // rule 8b: repeated once
+		return "unavailable: what was granted cannot be used" // rule 8b: asked again after the cooldown
 	default:
 		w.wrong("stuck: %v", err)
 		return "stuck"
@@ -222,6 +222,8 @@ func (w *world) outcome(tok evercred.Token, err error) string {
 		return "login required: its file was changed by others"
 	case o.stolen || o.foreignLoss:
 		return "login required: another program's fault"
+	case reasonOf(err) == evercred.ReasonLostAnswer && len(o.crippled) > 1:
+		return "login required: the endpoint granted twice what cannot be used" // decision 0010
 	case w.memory != nil && w.seen["the disk is full"]:
 		return "login required: not saved, and without a ledger nobody else knew"
 	case w.excused(newest, alive, kept):
