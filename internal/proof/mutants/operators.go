@@ -54,6 +54,7 @@ type mutator struct {
 	results *types.Signature // of the innermost function
 	perLine map[string]int
 	clauses map[ast.Stmt]bool
+	void    map[ast.Expr]bool // results that nobody may look at
 }
 
 func (m *mutator) offset(p token.Pos) int { return m.fset.Position(p).Offset }
@@ -123,7 +124,9 @@ func (m *mutator) body(b *ast.BlockStmt, results *types.Signature) {
 
 func (m *mutator) visit(n ast.Node) bool {
 	if e, ok := n.(ast.Expr); ok && m.info.Types[e].Value != nil {
-		m.number(e)
+		if !m.void[e] {
+			m.number(e)
+		}
 		return false // a part of a constant is no mutant of its own
 	}
 	switch n := n.(type) {
@@ -275,7 +278,13 @@ func (m *mutator) empty(n ast.Node, body []ast.Stmt) {
 
 // returned gives nil for the error.
 func (m *mutator) returned(n *ast.ReturnStmt) {
+	// What stands beside an error means nothing, so no mistake in it matters.
+	failed := len(n.Results) > 1 && m.info.TypeOf(n.Results[len(n.Results)-1]).String() == "error"
 	for _, e := range n.Results {
+		m.void[e] = failed
+		if failed {
+			continue
+		}
 		if v := m.info.Types[e].Value; v != nil && v.Kind() == constant.Bool {
 			on := m.add(negate, e)
 			m.wrap(e, "((", ") != "+on+")")

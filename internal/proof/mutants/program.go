@@ -164,7 +164,7 @@ func (p *program) add(r *suite.Run, fset *token.FileSet, compiled types.Importer
 		return errors.Join(err, f.Close())
 	}
 	for _, f := range sources {
-		m := &mutator{fset: fset, info: info, pkg: pkg, source: f.text, from: len(p.mutants) + 1, perLine: map[string]int{}, clauses: map[ast.Stmt]bool{}}
+		m := &mutator{fset: fset, info: info, pkg: pkg, source: f.text, from: len(p.mutants) + 1, perLine: map[string]int{}, clauses: map[ast.Stmt]bool{}, void: map[ast.Expr]bool{}}
 		if m.name, err = filepath.Rel(r.Module, f.path); err != nil {
 			return err
 		}

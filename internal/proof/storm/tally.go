@@ -45,6 +45,9 @@ func (t *tally) add(e *episode) Epoch {
 			}
 		}
 	}
+	if t.w.Unjudged {
+		return j.epoch(gens)
+	}
 	why, first := j.again()
 	j.moments()
 	j.served(gens)

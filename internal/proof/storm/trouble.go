@@ -20,6 +20,7 @@ import (
 // that what stands on disk is what it left.
 type kill struct {
 	at     time.Time
+	pid    int
 	holder bool // of the guard
 	// unanswered and answered are the refresh tokens of its attempts, by what the
 	// escrow holds of the answer.
@@ -128,7 +129,7 @@ func (e *episode) kill(p *process) {
 		p.thaw()
 		return
 	}
-	k := kill{at: time.Now(), holder: e.holds(p)}
+	k := kill{at: time.Now(), pid: p.pid(), holder: e.holds(p)}
 	if k.holder {
 		e.inspect(&k)
 	}
@@ -153,8 +154,8 @@ func (e *episode) inspect(k *kill) {
 		k.wrong = append(k.wrong, "the attempts cannot be read: "+err.Error())
 	}
 	for _, r := range records {
-		if _, sent := r.Sent(); !sent {
-			continue
+		if _, sent := r.Sent(); !sent || r.Intent().Holder.PID != k.pid {
+			continue // the deaths of others have been looked at
 		}
 		if raw, _, _ := r.Answer(); bytes.Contains(raw, newest) {
 			k.answered = append(k.answered, r.Intent().Refresh)
