@@ -121,6 +121,9 @@ func checkEdit(t *testing.T, d *Doc, c Change) {
 		return
 	}
 	want := tree(t, d.text())
+	if there := hasTree(want, c.Path); there != (old.Kind() != Absent) { // else it would get a twin
+		t.Fatalf("%q: %q is there: %v", d.text(), c.Path, there)
+	}
 	setTree(want, c.Path, tree(t, c.JSON))
 	if tree := tree(t, got); !reflect.DeepEqual(tree, want) {
 		t.Fatalf("%q, %q set to %q: got %q", d.text(), c.Path, c.JSON, got)
@@ -158,6 +161,17 @@ func tree(t *testing.T, text []byte) any {
 		t.Fatalf("%q: %v", text, err)
 	}
 	return v
+}
+
+// hasTree reports whether a tree has a member.
+func hasTree(root any, path []string) bool {
+	for _, name := range path {
+		members, ok := root.(map[string]any)
+		if root, ok = members[name]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // setTree sets a member of a tree in place.

@@ -21,7 +21,7 @@ func controls() []suite.Control {
 		without("an answer cut before the refresh token counts as whole", strict,
 			"grant/parse.go", `case !r.closed && refresh == "":`, "case false:"),
 		without("half a refusal convicts", "refusal",
-			"grant/parse.go", "case r.cut || r.members.cut:", "case false:"),
+			"grant/parse.go", "case r.cut || r.members.cut:\n\t\treturn evercred.Unknown", "case false:"),
 		without("a resend after a 400", strict,
 			decide, "s.After = AfterRefusal", "s.After, s.Sends = AfterUnknown, s.Sends+1"),
 		without("no repeat after an unknown outcome", "answer, idempotent, length",

@@ -49,13 +49,13 @@ func coverage(r *suite.Run) error {
 	all, covered, excused := 0, 0, 0
 	for b, n := range reached {
 		all += b.statements
-		switch function := functionAt(r, b); {
+		switch what := b.where(r); {
 		case n > 0:
 			covered += b.statements
-		case excuses[b.file+" "+function] != "":
+		case excuses[what] != "":
 			excused += b.statements
 		default:
-			r.Violation("coverage", "%s:%d: no test reaches this part of %s (%d statements)", b.file, b.line, function, b.statements)
+			r.Violation("coverage", "no test reaches line %d, %d statements: %s", b.line, b.statements, what)
 		}
 	}
 	r.SawMany("statements", "reached by a test", covered)
@@ -93,25 +93,28 @@ func readProfile(path string) (map[block]int, error) {
 	return reached, nil
 }
 
-// functionAt is the name of the function around a block.
-func functionAt(r *suite.Run, b block) string {
+// where is the file, the function, and the line with which a block begins.
+func (b block) where(r *suite.Run) string {
 	text, err := os.ReadFile(filepath.Join(r.Module, b.file))
 	if err != nil {
 		return err.Error()
 	}
-	name := ""
+	function, first := "", ""
 	for i, line := range strings.Split(string(text), "\n") {
 		if rest, ok := strings.CutPrefix(line, "func "); ok && i < b.line {
 			if strings.HasPrefix(rest, "(") {
 				_, rest, _ = strings.Cut(rest, ") ")
 			}
-			name, _, _ = strings.Cut(rest, "(")
+			function, _, _ = strings.Cut(rest, "(")
+		}
+		if i == b.line-1 {
+			first = strings.TrimSpace(line)
 		}
 	}
-	return name
+	return b.file + " " + function + " " + first
 }
 
-// unreachable has a line "file function => why" for what no test can reach;
+// unreachable has a line "file function first-line => why" for what no test can reach;
 // equivalent one "file function operator text => why" for each mutant that does
 // what the original does.
 var (

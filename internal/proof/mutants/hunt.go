@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -58,6 +59,9 @@ func (h *hunter) build(p *program, of []subject) error {
 	return nil
 }
 
+// elapsed is what a test says of its own time; the program's start is not in it.
+var elapsed = regexp.MustCompile(`(?m)^--- PASS: \S+ \((.*)\)$`)
+
 // learn runs every test alone, to see which mutants it reaches and how long it
 // takes. A test that fails here would find every mutant, so it ends the suite.
 func (h *hunter) learn() error {
@@ -82,9 +86,10 @@ func (h *hunter) learn() error {
 			return err
 		}
 		defer os.Remove(reached)
-		began := time.Now()
 		failed, how := h.run(den, 0, t.binary, []*test{t}, time.Minute)
-		t.took = time.Since(began)
+		if m := elapsed.FindStringSubmatch(how); m != nil {
+			t.took, _ = time.ParseDuration(m[1])
+		}
 		b, err := os.ReadFile(reached)
 		if failed && len(b) > 0 {
 			return fmt.Errorf("%s of %s fails without any mutant: %s", t.name, t.binary.pkg, how)
@@ -105,14 +110,14 @@ func (h *hunter) learn() error {
 // hunt runs the tests that reach a mutant until one of them fails.
 func (h *hunter) hunt(den string, m Mutant) (found bool, by string) {
 	tests := slices.Clone(h.reach[m.ID])
-	// Its own package's quick tests first, then those of others, then the slow ones.
+	// Its own package's tests first, then those of others; the quick ones first.
 	class := func(t *test) int {
-		c := slices.Index(h.binaries, t.binary) + 1
-		if t.binary.pkg == m.Package {
-			c = 0
-		}
+		c := 10 + slices.Index(h.binaries, t.binary)
 		if t.took > quick {
 			c += 100
+		}
+		if t.binary.pkg == m.Package {
+			c /= 100
 		}
 		return c
 	}
@@ -159,7 +164,7 @@ func (h *hunter) run(den string, id int, b *binary, tests []*test, limit time.Du
 	ctx, cancel := context.WithTimeout(h.r.Context(), limit)
 	defer cancel()
 	pattern := "^(" + strings.Join(names, "|") + ")$"
-	cmd := h.command(ctx, program, b, "-test.run="+pattern, "-test.failfast")
+	cmd := h.command(ctx, program, b, "-test.run="+pattern, "-test.failfast", "-test.v")
 	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
 	leash(cmd)
 	out, err := cmd.CombinedOutput()
@@ -170,7 +175,7 @@ func (h *hunter) run(den string, id int, b *binary, tests []*test, limit time.Du
 	case err != nil:
 		return true, "found by a test\n" + string(out)
 	}
-	return false, ""
+	return false, string(out)
 }
 
 // command is a test program in bounds: a mutant may eat memory and disk.

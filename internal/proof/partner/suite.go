@@ -38,36 +38,36 @@ var controls = []suite.Control{
 		Old:  "if !pause(ctx, set.settling(a.places)) || set.look() != nil {",
 		New:  "if set.look() != nil {",
 	}}},
-	{Rule: "a takeover by age alone, without watching", Edits: []suite.Edit{{
+	{Slow: true, Rule: "a takeover by age alone, without watching", Edits: []suite.Edit{{
 		File: "internal/dirlock/place.go",
 		Old:  "case still < t.Watch, ",
 		New:  "case ",
 	}}},
-	{Rule: "a takeover after the watching, whatever the age", Edits: []suite.Edit{{
+	{Slow: true, Rule: "a takeover after the watching, whatever the age", Edits: []suite.Edit{{
 		File: "internal/dirlock/place.go",
 		Old:  "case still < t.Watch, p.line.Clock.Now().Sub(i.ModTime) <= p.Stale:",
 		New:  "case still < t.Watch:",
 	}}},
-	{Rule: "no look at whose the lock is, neither before the send nor at the release", Edits: []suite.Edit{
+	{Slow: true, Rule: "no look at whose the lock is, neither before the send nor at the release", Edits: []suite.Edit{
 		{File: "internal/dirlock/lock.go", Old: "case !fsys.SameFile(i, l.self):", New: "case false:"},
 		{File: "internal/dirlock/lock.go", Old: "case !l.bears(i):", New: "case false:"},
 	}},
-	{Rule: "a release without a look", Edits: []suite.Edit{{
+	{Slow: true, Rule: "a release without a look", Edits: []suite.Edit{{
 		File: "internal/dirlock/lock.go",
 		Old:  "if _, err := l.ours(); err != nil {\n\t\treturn err\n\t}\n\terr := l.fs.Rmdir(l.path)",
 		New:  "err := l.fs.Rmdir(l.path)",
 	}}},
-	{Rule: "no beats", Edits: []suite.Edit{{
+	{Slow: true, Rule: "no beats", Edits: []suite.Edit{{
 		File: "internal/dirlock/set.go",
 		Old:  "case <-t.C:\n\t\t\ts.beat()",
 		New:  "case <-t.C:",
 	}}},
-	{Rule: "a check after a standstill that neither beats nor settles", Edits: []suite.Edit{{
+	{Slow: true, Rule: "a check after a standstill that neither beats nor settles", Edits: []suite.Edit{{
 		File: "internal/dirlock/set.go",
 		Old:  "pause(context.Background(), s.revive())",
 		New:  "pause(context.Background(), 0)",
 	}}},
-	{Rule: "no guard among our own processes", Edits: []suite.Edit{{
+	{Slow: true, Rule: "no guard among our own processes", Edits: []suite.Edit{{
 		File: "internal/ledger/guard.go",
 		Old:  "err := f.TryLock()",
 		New:  "var err error",

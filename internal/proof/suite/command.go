@@ -226,14 +226,8 @@ func (c *command) one(s *Suite) *Record {
 		rec.Failure = err.Error()
 	}
 	if c.controls && c.only == "" && c.size != Unscaled {
-		for _, ctl := range s.Controls {
-			c.progress.show(fmt.Sprintf("%s without a rule: %s", s.ID, ctl.Rule))
-			found, err := c.control(s, ctl, c.seed)
-			if err != nil {
-				rec.Failure = fmt.Sprintf("control %q: %v", ctl.Rule, err)
-				break
-			}
-			rec.Controls = append(rec.Controls, found)
+		if err := c.runControls(s, rec); err != nil && rec.Failure == "" {
+			rec.Failure = err.Error()
 		}
 	}
 	rec.Seconds = float64(time.Since(began).Milliseconds()) / 1000

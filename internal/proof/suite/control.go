@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // Control is a negative control: a rule of the design, taken out of the very
@@ -17,6 +18,8 @@ import (
 type Control struct {
 	Rule  string // "no second look"
 	Edits []Edit
+	// Slow: it takes minutes, so that only a full run has the time for it.
+	Slow bool
 	// Only is the case that must find it; empty: the whole suite is run, at the
 	// size of CI, until something does.
 	Only string
@@ -72,6 +75,36 @@ func overlay(module, dir, base string, edits []Edit) (string, error) {
 	}
 	name := filepath.Join(dir, "overlay.json")
 	return name, os.WriteFile(name, b, 0o600)
+}
+
+// runControls runs those of a suite, in their order. Where no protocol time counts
+// they share the machine, since each spends half of its time in the compiler.
+func (c *command) runControls(s *Suite, rec *Record) error {
+	var due []Control
+	for _, ctl := range s.Controls {
+		if !ctl.Slow || rec.Size == Full {
+			due = append(due, ctl)
+		}
+	}
+	found, errs := make([]Controlled, len(due)), make([]error, len(due))
+	free := make(chan struct{}, 2)
+	if s.Factor > 1 {
+		free = make(chan struct{}, 1)
+	}
+	var wg sync.WaitGroup
+	for i, ctl := range due {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			c.progress.show(fmt.Sprintf("%s without a rule: %s", s.ID, ctl.Rule))
+			if found[i], errs[i] = c.control(s, ctl, c.seed); errs[i] != nil {
+				errs[i] = fmt.Errorf("control %q: %w", ctl.Rule, errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	rec.Controls = found
+	return errors.Join(errs...)
 }
 
 // control runs a suite without a rule, in a runner that is built without it,

@@ -31,12 +31,12 @@ var controls = []suite.Control{
 		Old:  "err = s.file.Close()",
 		New:  "_ = s.file.Close()",
 	}}},
-	{Rule: "an fsync of the folder that fails is ignored", Only: "EIO on fsync of the document's folder after the grant, expired", Edits: []suite.Edit{{
+	{Slow: true, Rule: "an fsync of the folder that fails is ignored", Only: "EIO on fsync of the document's folder after the grant, expired", Edits: []suite.Edit{{
 		File: "internal/durable/replace.go",
 		Old:  "if err := syncDir(d); err != nil {",
 		New:  "if err := syncDir(d); err != nil && false {",
 	}}},
-	{Rule: "a takeover by age on a file system whose times are another's", Only: "foreign lock, an hour old", Edits: []suite.Edit{{
+	{Slow: true, Rule: "a takeover by age on a file system whose times are another's", Only: "foreign lock, an hour old", Edits: []suite.Edit{{
 		File: "internal/dirlock/place.go",
 		Old:  "return !remote(p.line.FS, p.Path)",
 		New:  "return true",
