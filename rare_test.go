@@ -897,3 +897,39 @@ func TestF4AnOldAttemptThatCannotBeClosed(t *testing.T) {
 		want(t, d.open(d.files()), "a2")
 	})
 }
+
+// TestR20AHistoryThatCannotBeRead: while nobody can tell which tokens descend
+// from which, no attempt is closed for belonging to another login.
+func TestR20AHistoryThatCannotBeRead(t *testing.T) {
+	inDirectory(t, -time.Minute, func(d *onDisk) {
+		older, _ := os.ReadFile(d.path)
+		s := d.open(d.files())
+		d.ep.then(step{members: `,"expires_in":60`})
+		want(d.t, s, "a2") // r1 is spent
+		time.Sleep(5 * time.Minute)
+		fail := func(op, in string) func(faulty.Call) error {
+			return func(c faulty.Call) error {
+				if c.Op == op && strings.HasSuffix(c.Path, in) {
+					return syscall.EIO
+				}
+				return nil
+			}
+		}
+		d.disk.Fail = fail("Rename", "c.json")
+		want(d.t, s, "a3") // r2 is spent, and r3 in the escrow alone
+		s.Close()
+		d.write(older)
+		d.disk.Fail = fail("OpenFile", ".closed")
+		other := d.open(d.files())
+		e := wantError(t, other, evercred.ErrUnsafe, evercred.ReasonCannotSave)
+		if !errors.Is(e, syscall.EIO) {
+			t.Errorf("%v", e)
+		}
+		other.Close()
+		d.disk.Fail = nil
+		tok, err := d.open(d.files()).Token(context.Background())
+		if err != nil || tok.Reveal() != "a3" {
+			t.Errorf("the successor in the escrow is gone: %v", err)
+		}
+	})
+}

@@ -41,6 +41,7 @@ type flight struct {
 	seen    view // the look that decide goes by (State.Seen); after a save: what was saved
 	memory  ledger.Memory
 	forgot  error           // why the memory cannot be read
+	unclear error           // why it is not known which token an attempt descends from
 	print   string          // fingerprint of the refresh token that is, or was, to be replaced
 	records []ledger.Record // the open attempts: those of the last look under the lock, and ours since
 	record  ledger.Record   // the attempt of the last send, or the one being recovered
@@ -360,9 +361,13 @@ func (f *flight) lookAgain(ctx context.Context) decide.Event {
 		f.cause = cannot("the ledger cannot be read", reason, err)
 		return decide.Event{Kind: decide.PrepareFailed}
 	}
-	f.records = records
+	f.records, f.unclear = records, nil
 	for _, r := range records {
 		event.Attempts = append(event.Attempts, f.attempt(r, f.keeper.BootID()))
+	}
+	if f.unclear != nil { // which of them is the login's successor: none may be closed
+		f.cause = cannot("the ledger cannot be read", ReasonCannotSave, f.unclear)
+		return decide.Event{Kind: decide.PrepareFailed}
 	}
 	return event
 }
@@ -405,6 +410,7 @@ func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 func (f *flight) descends(refresh, from string) bool {
 	history, err := f.book.History()
 	if err != nil {
+		f.unclear = err
 		return false
 	}
 	next := make(map[string]string, len(history))

@@ -374,6 +374,9 @@ func (s State) repeat() (State, Action) {
 	if s.Seen.Kind != Present || s.Seen.Refresh != s.Sending {
 		return s.restart("")
 	}
+	if cause := s.Facts.obstacle(s.Force); cause != None { // learned by another while we waited for the answer
+		return s.settle(cause)
+	}
 	if !s.Patient || s.Sends > s.allowed() {
 		return s.exhausted()
 	}

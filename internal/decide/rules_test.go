@@ -35,6 +35,8 @@ func TestRulesOfRareEnds(t *testing.T) {
 		"8a stopped between two tries teaches nothing": {turns: toSend(
 			turn{answer(NotSent), Action{Do: Pause, Unsent: 1}},
 			turn{only(Stopped), with(fail(TimedOut), Lesson{}, "not-sent")})},
+		"8b nor is a token repeated that was found dead meanwhile": {turns: toSend(unknown(),
+			turn{Event{Kind: LookedAgain, Sight: ended, Facts: Facts{Dead: true}, Attempts: stands(ended).Attempts}, fail(WasRefused)})},
 		"8b no time for a repeat": {turns: toSend(unknown(),
 			turn{stands(ended), Action{Do: Pause, Repeat: 1}},
 			turn{only(TimeUp), with(fail(UnknownOutcome), learn(LearnUnknown), "")})},

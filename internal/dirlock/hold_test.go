@@ -132,6 +132,21 @@ func TestLockThatCannotBeFreedStaysInTheLine(t *testing.T) {
 	})
 }
 
+// A partner's rmdir is as blind as ours: one that comes between our look and our
+// rmdir has freed the lock for us.
+func TestLockThatIsFreedForUsIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		set, _ := b.acquire(b.both()...)
+		b.fs.onRmdir.set(func(name string) error { return os.Remove(name) })
+		if err := set.Release(); !errors.Is(err, ErrLost) {
+			t.Errorf("Release: %v", err)
+		}
+		b.absent(b.first)
+		b.absent(b.second)
+	})
+}
+
 // L4, L5: as proper-lockfile steals, by rmdir and mkdir.
 func TestL4L5TheftIsNoticedAndNothingIsRemoved(t *testing.T) {
 	thefts := map[string]func(b *bench){

@@ -93,6 +93,9 @@ func (l *lock) remove() error {
 		return err
 	}
 	err := l.fs.Rmdir(l.path)
+	if errors.Is(err, fs.ErrNotExist) { // somebody's rmdir, as blind as ours, came between
+		return lost(l.path, "is gone")
+	}
 	if err != nil && !l.found.IsZero() {
 		// Somebody keeps something in it: leave it as we found it, old, rather
 		// than looking alive.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,7 +104,7 @@ func contend(dir string, until time.Time) {
 	book := &notebook{staging: staging, random: int64(os.Getpid()), boot: "this-boot"}
 	slow := &strangeFS{FS: fsys.OS{}}
 	slow.onSetTime.set(func(fsys.File, *time.Time) error {
-		<-time.After(timing.Jitter(0, 15*time.Millisecond))
+		<-time.After(rand.N(15 * time.Millisecond))
 		return nil
 	})
 	ctx, cancel := context.WithDeadline(context.Background(), until)
@@ -157,7 +158,7 @@ func actAsNpm(dir string, until time.Time) {
 			<-time.After(5 * time.Millisecond)
 			os.Remove(path)
 		}
-		<-time.After(timing.Jitter(20*time.Millisecond, 200*time.Millisecond))
+		<-time.After(20*time.Millisecond + rand.N(180*time.Millisecond))
 	}
 	check(json.NewEncoder(os.Stdout).Encode(s))
 }

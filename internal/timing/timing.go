@@ -3,7 +3,6 @@
 package timing
 
 import (
-	"math/rand/v2"
 	"reflect"
 	"time"
 )
@@ -127,12 +126,4 @@ func (p Protocol) Scaled(factor int) Protocol {
 	p.LifetimeUnknown, p.LifetimeMax, p.DeadlineWarning = kept.LifetimeUnknown, kept.LifetimeMax, kept.DeadlineWarning
 	p.History, p.Answer = kept.History, kept.Answer
 	return p
-}
-
-// Jitter returns a duration in [min, max).
-func Jitter(min, max time.Duration) time.Duration {
-	if max <= min {
-		return min
-	}
-	return min + rand.N(max-min)
 }
