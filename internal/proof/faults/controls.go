@@ -19,7 +19,7 @@ var controls = []suite.Control{
 			Old:  "x.f.record.Append(p); err != nil",
 			New:  "error(nil); err != nil",
 		}},
-		Only: "again/strict/renameat/SIGKILL",
+		Only: "again/strict/fdatasync/SIGKILL",
 	},
 	{
 		Rule: "no grant before its attempt is on disk",
