@@ -26,6 +26,7 @@ type oracle struct {
 	fresh                  []string      // tokens that were sent while the access token was fresh
 	cuts                   []time.Time
 	crippled               []int // requests whose answers are of no use to anybody
+	fleeting               []int // requests whose tokens end before a slow disk has saved them
 
 	// When a process of ours had written a refresh token (by its fingerprint),
 	// and when that was durable.
@@ -106,6 +107,13 @@ func ours(r issuer.Record) bool { return r.Remote != "foreign" }
 // usable: the answer told a successor that anybody can understand.
 func (w *world) usable(r issuer.Record) bool {
 	return r.Told && r.Status == 200 && r.Successor != "" && !slices.Contains(w.oracle.crippled, r.N)
+}
+
+// shortLived: the token may end before anybody has it.
+func (w *world) shortLived(t evercred.Token) bool {
+	return slices.ContainsFunc(w.endpoint.Audit(), func(r issuer.Record) bool {
+		return r.Access == t.Fingerprint() && slices.Contains(w.oracle.fleeting, r.N)
+	})
 }
 
 // observe looks at every request of ours as it arrives.
@@ -268,12 +276,19 @@ func (w *world) excused(newest string, alive, kept bool) bool {
 	return excuse
 }
 
+// repeatedBefore: the token of r was sent again before r's answer was kept.
+func (w *world) repeatedBefore(r issuer.Record) bool {
+	return slices.ContainsFunc(w.endpoint.Audit(), func(e issuer.Record) bool {
+		return e.N > r.N && e.Refresh == r.Refresh && e.At.Before(w.oracle.written[r.Successor])
+	})
+}
+
 // tooEarly: the process died between the endpoint's commit and the moment when
 // it could have kept the answer: one call after it heard it, and by a power cut
 // two; a full disk may have kept it from that.
 func (w *world) tooEarly(r issuer.Record) bool {
 	i := slices.IndexFunc(w.processes, func(p *process) bool { return p.name == r.Remote })
-	if i < 0 || w.safe(r.Successor) {
+	if i < 0 || w.safe(r.Successor) && !w.repeatedBefore(r) {
 		return false
 	}
 	p := w.processes[i]

@@ -147,6 +147,9 @@ func (w *world) fault(rec issuer.Record) issuer.Fault {
 	if f.f.Members["token_type"] != "" {
 		w.oracle.crippled = append(w.oracle.crippled, rec.N)
 	}
+	if f.f.Members["expires_in"] == "1.5" {
+		w.oracle.fleeting = append(w.oracle.fleeting, rec.N)
+	}
 	return f.f
 }
 
