@@ -214,6 +214,8 @@ func (w *world) outcome(tok evercred.Token, err error) string {
 		return "renewed"
 	case err == nil && o.tampered:
 		return "renewed: the login of an older copy"
+	case err == nil && (c.Expires.IsZero() || w.machine.Now().Before(c.Expires)) && w.excused(newest, alive, kept):
+		return "served while it is valid: the answer was lost, and no retry window"
 	case err == nil:
 		w.wrong("a token is served, and the login is not (kept %t, alive %t)", kept, alive)
 		return "broken"
@@ -293,5 +295,5 @@ func (w *world) tooEarly(r issuer.Record) bool {
 	}
 	p := w.processes[i]
 	heard, whole := p.heard[r.Successor]
-	return !whole || w.memory != nil || w.seen["the disk is full"] || p.killed && p.ops-heard <= 3
+	return !whole || w.memory != nil || w.seen["the disk is full"] || p.killed && p.work-heard <= 3
 }

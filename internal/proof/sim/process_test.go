@@ -32,11 +32,12 @@ type process struct {
 	dead, closed bool
 	killed       bool
 	ops          int
+	work         int    // of them those of the flight, for locks beat beside it
 	dieAt        int    // the number of the call at which it is killed; 0: none
 	actAt        int    // the number of the call before which act happens
 	act          func() // what another program does between two calls of ours
 	files        []*file
-	heard        map[string]int // when (in calls) it read a refresh token of an answer
+	heard        map[string]int // when (in work) it read a refresh token of an answer
 	asked        []time.Time    // when its callers came
 	conns        []net.Conn
 	held         *memoryLock
@@ -101,6 +102,9 @@ func (p *process) step(op, name string, do func() error) error {
 		return errDead
 	}
 	p.ops++
+	if base := filepath.Base(name); strings.HasPrefix(base, "attempt-") || base == "memory" || name == p.w.path {
+		p.work++
+	}
 	if p.ops == p.actAt && p.act != nil {
 		p.w.saw("another program acts between two system calls")
 		p.act()
@@ -213,7 +217,7 @@ func (e ear) Read(b []byte) (int, error) {
 		if e.p.heard == nil {
 			e.p.heard = map[string]int{}
 		}
-		e.p.heard[print] = e.p.ops
+		e.p.heard[print] = e.p.work
 	}
 	return n, err
 }
