@@ -26,7 +26,7 @@ func Suite() suite.Suite {
 		About:    "The real command, with system calls of its transaction made to fail, or to be its last.",
 		Unit:     "runs",
 		Needs:    []suite.Need{suite.Linux, suite.Strace},
-		Sizes:    suite.Sizes{Smoke: 60, CI: 400, Full: 4000},
+		Sizes:    suite.Sizes{Smoke: 60, CI: 400, Full: 3200},
 		Factor:   5,
 		Run:      run,
 		Controls: controls,

@@ -27,7 +27,7 @@ func Suite() suite.Suite {
 		ID: "T10", Name: "history", Unit: "operations",
 		About:  "Histories of the storm through porcupine: the store behaves as one register, and no call for a token sees it out of order.",
 		Needs:  []suite.Need{suite.Linux},
-		Sizes:  suite.Sizes{Smoke: 1000, CI: 6000, Full: 100000},
+		Sizes:  suite.Sizes{Smoke: 1000, CI: 6000, Full: 40000},
 		Factor: 10,
 		Run:    run,
 		Controls: []suite.Control{
