@@ -26,6 +26,7 @@ var tables = map[string]func([]*suite.Record) (string, error){
 	"summary":  summary,
 	"faults":   faults,
 	"peers":    peers,
+	"race":     race,
 	"controls": controls,
 }
 
@@ -41,7 +42,7 @@ func tableCommand() *cobra.Command {
 				return err
 			}
 			if !write {
-				for _, name := range []string{"summary", "faults", "controls", "peers"} {
+				for _, name := range []string{"summary", "faults", "controls", "race", "peers"} {
 					text, err := tables[name](all)
 					if err != nil {
 						return err
@@ -206,23 +207,52 @@ type peer struct {
 
 // peers is the table of the others beside us.
 func peers(all []*suite.Record) (string, error) {
+	rows, err := races(all)
+	return table(rows), err
+}
+
+// race is the same for the largest crowd that each program was driven with, at
+// an endpoint that forgives nothing.
+func race(all []*suite.Record) (string, error) {
+	rows, err := races(all)
+	var most []peer
+	for _, p := range rows {
+		i := slices.IndexFunc(most, func(q peer) bool { return q.Peer == p.Peer })
+		switch {
+		case p.Profile != "strict":
+		case i < 0:
+			most = append(most, p)
+		case p.Clients > most[i].Clients:
+			p.Kill, p.Term = most[i].Kill, most[i].Term // they stand in a program's first row
+			most[i] = p
+		}
+	}
+	return table(most), err
+}
+
+// races are the rows of the record of P.
+func races(all []*suite.Record) ([]peer, error) {
 	i := slices.IndexFunc(all, func(r *suite.Record) bool { return r.Suite == "P" })
 	if i < 0 {
-		return "", errors.New("there is no record of the peers")
+		return nil, errors.New("there is no record of the peers")
 	}
 	raw, err := json.Marshal(all[i].Figures["peers"])
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var rows []peer
 	if err := json.Unmarshal(raw, &rows); err != nil {
-		return "", fmt.Errorf("%s: the rows of the peers: %w", filepath.Join(records, "P.json"), err)
+		return nil, fmt.Errorf("%s: the rows of the peers: %w", filepath.Join(records, "P.json"), err)
 	}
+	return rows, nil
+}
+
+func table(rows []peer) string {
 	var b strings.Builder
 	b.WriteString("| program | endpoint | clients | races | grants a race | reuses | logins lost | neighbours' bytes | SIGKILL: lost | SIGTERM: lost |\n")
 	b.WriteString("| --- | --- | ---: | ---: | --- | ---: | ---: | --- | --- | --- |\n")
 	for _, p := range rows {
 		fmt.Fprintf(&b, "| %s | %s | %d | %d | %s | %d | %d | %s | %s | %s |\n", p.Peer, p.Profile, p.Clients, p.Races, p.Grants, p.Reuses, p.Lost, p.Bytes, p.Kill, p.Term)
 	}
-	return b.String(), nil
+	return b.String()
 }
