@@ -2,6 +2,8 @@ package evercred_test
 
 import (
 	"context"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,5 +45,38 @@ func TestATokenThatEndsWhileTheLockIsHeld(t *testing.T) {
 		}
 		defer l.Unlock()
 		wantError(t, w.source(), evercred.ErrLocked, evercred.ReasonLocked)
+	})
+}
+
+// The machine slept between the answer and its save, for longer than the token lives.
+func TestATokenThatEndsBeforeItIsSaved(t *testing.T) {
+	inWorld(t, -time.Minute, func(w *world) {
+		s := w.source()
+		w.store.FailSave(func() error {
+			w.store.FailSave(nil)
+			w.clock.set(0, 9*time.Hour)
+			return nil
+		})
+		want(t, s, "a3")
+		w.sends(2)
+	})
+}
+
+// Where the endpoint does not rotate, a newer access token that somebody saved
+// makes the successor in memory an old one.
+func TestASuccessorInMemoryThatIsSuperseded(t *testing.T) {
+	inWorld(t, -time.Minute, func(w *world) {
+		s := w.source()
+		w.ep.then(step{raw: response(200, `{"access_token":"a2","expires_in":60}`)})
+		w.store.FailSave(func() error { return syscall.EIO })
+		want(t, s, "a2")
+		w.store.FailSave(nil)
+		w.store.Set(w.login("o2", "r1", 8*time.Hour))
+		time.Sleep(2 * time.Minute) // longer than the saver waits
+		want(t, s, "o2")
+		if got := string(w.store.Bytes()); !strings.Contains(got, `"o2"`) {
+			t.Errorf("the older successor was saved over the newer one: %s", got)
+		}
+		w.sends(1)
 	})
 }

@@ -195,7 +195,7 @@ func TestAWrappedStoreWorks(t *testing.T) {
 }
 
 func TestL8CloseDoesNotWaitForAHangingStat(t *testing.T) {
-	w := &world{t: t, ep: newEndpoint(t), clock: &clock{start: time.Now()}}
+	w := worldAt(t)
 	w.store = newStore(w.login("a1", "r1", time.Hour))
 	h := hangingStore{w.store, make(chan struct{})}
 	s := evercred.New(h, codec, w.ep, &evercred.Options{Probe: time.Millisecond})
@@ -214,7 +214,7 @@ func TestL8CloseDoesNotWaitForAHangingStat(t *testing.T) {
 }
 
 func TestSourceUnderStress(t *testing.T) {
-	w := &world{t: t, ep: newEndpoint(t), clock: &clock{start: time.Now()}}
+	w := worldAt(t)
 	w.store = newStore(w.login("a1", "r1", time.Hour))
 	s := evercred.New(w.store, codec, w.ep, &evercred.Options{Probe: time.Microsecond, Seams: nil})
 	stop := time.Now().Add(2 * time.Second)

@@ -188,8 +188,8 @@ func (f *flight) looked(kind decide.EventKind) decide.Event {
 // unsaved tells whether the successor in memory is that of what is stored.
 func (f *flight) unsaved(u *successor, event *decide.Event) {
 	c := u.outcome.Credential
-	event.Facts.Unsaved = u.sent == event.Sight.Refresh || event.Sight.Kind == decide.Blanked && !f.ofOther(c.Deadline)
-	event.Facts.UnsavedRotated = c.Refresh.Fingerprint() != u.sent
+	event.Facts.Unsaved = u.replaces(f.latest.cred) || event.Sight.Kind == decide.Blanked && !f.ofOther(c.Deadline)
+	event.Facts.UnsavedRotated = u.rotated()
 	event.Facts.UnsavedGood = event.Facts.Unsaved && f.s.good() != nil
 }
 
@@ -707,7 +707,7 @@ func (f *flight) clear() decide.Event {
 	f.recovering = false
 	f.s.tell(Event{Kind: kind, Access: f.seen.cred.Access.Fingerprint(), Refresh: f.seen.cred.Refresh.Fingerprint(), Until: f.seen.cred.Expires})
 	f.record = nil
-	return decide.Event{Kind: decide.Cleared}
+	return decide.Event{Kind: decide.Cleared, Sight: f.sight()}
 }
 
 // closeAll closes every attempt of the refresh token that was sent.
@@ -841,7 +841,7 @@ func (f *flight) unfit(t Token) bool {
 // again until it succeeds or the Source is closed.
 func (f *flight) serveUnsaved() {
 	c := f.outcome.Credential
-	u := &successor{f.outcome, f.print}
+	u := &successor{f.outcome, f.print, f.sent.Access.Fingerprint()}
 	err := cannot("the new token could not be saved; it is kept and the save is tried again", ReasonCannotSave, f.cause)
 	if f.s.setUnsaved(u) == nil {
 		f.s.owned.Go(f.s.saveLater)

@@ -66,6 +66,16 @@ type current struct {
 type successor struct {
 	outcome Outcome
 	sent    string // fingerprint of the refresh token that it replaces
+	access  string // and that of the access token beside it
+}
+
+func (u *successor) rotated() bool { return u.outcome.Credential.Refresh.Fingerprint() != u.sent }
+
+// replaces reports whether the store still holds what u was granted for. Where
+// the endpoint does not rotate, somebody may have saved a newer access token
+// under the same refresh token.
+func (u *successor) replaces(stored Credential) bool {
+	return stored.Refresh.Fingerprint() == u.sent && (u.rotated() || stored.Access.Fingerprint() == u.access)
 }
 
 // New makes a Source. It touches neither store nor network. Close it if
@@ -504,7 +514,7 @@ func (s *Source) publish(v view, m ledger.Memory) Token {
 	stored := v.cred.Refresh.Fingerprint()
 	switch u := s.unsaved; {
 	case u == nil:
-	case u.sent == stored, v.cred.Blanked, slices.Contains(m.Spent, stored):
+	case u.replaces(v.cred), v.cred.Blanked, slices.Contains(m.Spent, stored):
 		v.cred = u.outcome.Credential // the store is behind us
 	default:
 		s.unsaved = nil // it has moved on

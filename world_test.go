@@ -44,7 +44,13 @@ func inWorld(t *testing.T, left time.Duration, f func(*world)) {
 // before that for no milliseconds.
 func newWorld(t *testing.T) *world {
 	time.Sleep(time.Until(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)))
-	return &world{t: t, ep: newEndpoint(t), clock: &clock{start: time.Now()}}
+	return worldAt(t)
+}
+
+// worldAt begins now.
+func worldAt(t *testing.T) *world {
+	c := &clock{start: time.Now()}
+	return &world{t: t, ep: newEndpoint(t, c), clock: c}
 }
 
 // login is a document as the owner writes it.
@@ -184,6 +190,7 @@ func (c *clock) set(jump, slept time.Duration) {
 // token once, with rN+1 for rN.
 type endpoint struct {
 	parser *grant.Client
+	clock  *clock // of its client's machine
 	mu     sync.Mutex
 	next   int
 	live   string
@@ -206,12 +213,12 @@ type step struct {
 	during  func()        // between commit and answer
 }
 
-func newEndpoint(t *testing.T) *endpoint {
+func newEndpoint(t *testing.T, c *clock) *endpoint {
 	p, err := grant.New(grant.Config{TokenURL: "http://127.0.0.1:1/token"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &endpoint{parser: p, next: 2, live: "r1", answered: map[string]int{}}
+	return &endpoint{parser: p, clock: c, next: 2, live: "r1", answered: map[string]int{}}
 }
 
 func (ep *endpoint) then(steps ...step) { ep.script = append(ep.script, steps...) }
@@ -244,15 +251,15 @@ func (ep *endpoint) Send(ctx context.Context, c evercred.Credential, x evercred.
 		s.during()
 	}
 	if s.lose != nil {
-		return evercred.NewAnswer(nil, time.Now()), s.lose
+		return evercred.NewAnswer(nil, ep.clock.Now()), s.lose
 	}
 	ep.mu.Lock()
-	if _, told := ep.answered[c.Refresh.Reveal()]; !told && ep.Parse(evercred.NewAnswer([]byte(raw), time.Now()), c).Verdict == evercred.Granted {
+	if _, told := ep.answered[c.Refresh.Reveal()]; !told && ep.Parse(evercred.NewAnswer([]byte(raw), ep.clock.Now()), c).Verdict == evercred.Granted {
 		ep.answered[c.Refresh.Reveal()] = 1
 	}
 	ep.mu.Unlock()
 	x.Received([]byte(raw))
-	return evercred.NewAnswer([]byte(raw), time.Now()), nil
+	return evercred.NewAnswer([]byte(raw), ep.clock.Now()), nil
 }
 
 func (ep *endpoint) commit(refresh string, s step) string {

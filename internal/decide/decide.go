@@ -58,11 +58,7 @@ func Next(s State, e Event) (State, Action) {
 	case SaveFailed: // step 11
 		return s, Action{Do: ServeUnsaved}
 	case Cleared:
-		if s.Recovering && !s.SaveOnly { // what a dead process left may itself have grown old
-			s.Recovering = false
-			return s, Action{Do: LookAgain}
-		}
-		return s, Action{Do: Serve}
+		return s.cleared(e)
 	}
 	return s, Action{Do: Fail, Cause: Bug}
 }
@@ -366,6 +362,21 @@ func (s State) answered(e Event) (State, Action) {
 		return s, Action{Do: LookAgain}
 	}
 	return s.giveUp(NotEndpoint, Lesson{Kind: LearnForeign}, "foreign") // 8e
+}
+
+// cleared is the end of step 10. What a dead process left may itself have grown
+// old, and what came before the machine slept may have ended: then everything
+// starts again, for the second once.
+func (s State) cleared(e Event) (State, Action) {
+	old := s.Recovering
+	if !old && !s.Ended && e.Sight.Kind == Present && e.Sight.Left <= 0 {
+		old, s.Ended = true, true
+	}
+	s.Recovering = false
+	if old && !s.SaveOnly {
+		return s, Action{Do: LookAgain}
+	}
+	return s, Action{Do: Serve}
 }
 
 // repeat is step 8b after the second look found the store unmoved: the same

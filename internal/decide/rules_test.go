@@ -144,6 +144,12 @@ func TestRulesOfRareEnds(t *testing.T) {
 			turn{only(Saved), with(do(Clear), learn(LearnGranted), "")}, turn{only(Cleared), do(LookAgain)},
 			turn{again(elsewhere("2")), do(Prepare)}, turn{only(Prepared), do(Send)}, turn{answer(Granted), do(Save)},
 			turn{only(Saved), with(do(Clear), learn(LearnGranted), "")}, turn{only(Cleared), do(Serve)})},
+		"10 what was granted had ended when it was saved: once more, and no more": {turns: toSend(
+			turn{answer(Granted), do(Save)}, turn{only(Saved), with(do(Clear), learn(LearnGranted), "")},
+			turn{Event{Kind: Cleared, Sight: elsewhere("2")}, do(LookAgain)},
+			turn{again(elsewhere("2")), do(Prepare)}, turn{only(Prepared), do(Send)}, turn{answer(Granted), do(Save)},
+			turn{only(Saved), with(do(Clear), learn(LearnGranted), "")},
+			turn{Event{Kind: Cleared, Sight: elsewhere("3")}, do(Serve)})},
 		"11 the saver takes what a dead process left, and no more": {ask: Ask{SaveOnly: true}, turns: underLock(ended,
 			turn{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true, Answer: true, Verdict: Granted, Rotated: true}), Action{Do: Save, Attempt: "1", Recovered: true}},
 			turn{only(Saved), with(do(Clear), learn(LearnGranted), "")}, turn{only(Cleared), do(Serve)})},

@@ -122,6 +122,7 @@ type State struct {
 	Unsent        int
 	Restarts      int
 	Saves         int
+	Ended         bool // what was granted had ended when it was saved
 }
 
 // Do is what the performer does.

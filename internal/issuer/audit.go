@@ -44,7 +44,8 @@ type Record struct {
 	Size     int  `json:"size"`
 	Wrote    int  `json:"wrote"`
 	Complete bool `json:"complete"`
-	// Told: every byte of the issued tokens is among those written.
+	// Told: every byte of the issued tokens, and the quote that ends each, is
+	// among those written.
 	Told bool `json:"told"`
 	// Ended is when the connection was closed; zero: the request is being served,
 	// and Wrote, Complete and Told speak of what is being written.

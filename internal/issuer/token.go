@@ -162,10 +162,11 @@ func (s *Server) wrote(part []byte, rec *Record, issued *pair) {
 	s.update(*rec)
 }
 
-// within reports whether whoever has these bytes has the tokens.
+// within reports whether whoever has these bytes has the tokens, and can know
+// that they are whole.
 func (p *pair) within(written []byte) bool {
-	return p != nil && bytes.Contains(written, []byte(p.access)) &&
-		(p.refresh == nil || bytes.Contains(written, []byte(p.refresh.secret)))
+	whole := func(secret string) bool { return bytes.Contains(written, []byte(secret+`"`)) }
+	return p != nil && whole(p.access) && (p.refresh == nil || whole(p.refresh.secret))
 }
 
 // end closes a connection in the way of the fault. A linger of zero makes the
