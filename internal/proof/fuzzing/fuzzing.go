@@ -28,7 +28,7 @@ func Suite() suite.Suite {
 		ID: "T13", Name: "fuzzing",
 		About: "Every reader and the editor against made-up bytes: documents, answers, escrow, holder lines, lock times, Retry-After.",
 		Unit:  "seconds a target",
-		Sizes: suite.Sizes{Smoke: 2, CI: 30, Full: 40},
+		Sizes: suite.Sizes{Smoke: 2, CI: 30, Full: 30},
 		Run:   run,
 		Controls: []suite.Control{
 			{

@@ -23,7 +23,7 @@ func Suite() suite.Suite {
 	return suite.Suite{
 		ID: "T2", Name: "simulation", Unit: "seeds",
 		About:    "production code in a world that a seed decides: up to four processes, kills, power cuts, full disks, jumping clocks, other refreshers, and an endpoint with every fault",
-		Sizes:    suite.Sizes{Smoke: 500, CI: 100_000, Full: 300_000},
+		Sizes:    suite.Sizes{Smoke: 500, CI: 100_000, Full: 100_000},
 		Run:      run,
 		Controls: controls,
 	}

@@ -20,7 +20,7 @@ func Suite() suite.Suite {
 		ID: "P", Name: "peers", Unit: "repeats of each cell",
 		About: "the same race and the same kills for evercred, the official SDKs, npm tools and the crate before it",
 		Needs: []suite.Need{suite.Linux, suite.Root, suite.Node, suite.NPM},
-		Sizes: suite.Sizes{Smoke: 1, CI: 2, Full: 6},
+		Sizes: suite.Sizes{Smoke: 1, CI: 1, Full: 4},
 		Run:   run,
 		Controls: []suite.Control{
 			{
