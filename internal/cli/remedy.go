@@ -13,6 +13,10 @@ func remedy(r evercred.Reason) string {
 		return "set the variable, or name the directory of the login with --config-dir"
 	case evercred.ReasonConfigDir:
 		return "unset the variable or make it name a directory"
+	case evercred.ReasonNoProfile:
+		return "log in with `ant auth login`, or name a profile that is there"
+	case evercred.ReasonProfile:
+		return "name another profile, or mend the file with `ant auth login`"
 	case evercred.ReasonHost:
 		return "use https, and --allow-token-host HOST on the command line if that host may be sent your refresh token"
 	case evercred.ReasonUsage:
@@ -43,6 +47,10 @@ func remedy(r evercred.Reason) string {
 		return "nothing was touched; look what filled the file"
 	case evercred.ReasonPermissions:
 		return "give the file and its directory to the user who runs this"
+	case evercred.ReasonExposed:
+		return "take the rights of others away with chmod 600, and log in again if somebody else may have read it"
+	case evercred.ReasonLink:
+		return "put the file itself in the place of the link"
 	case evercred.ReasonCannotLock, evercred.ReasonCannotSave:
 		return "make the directory of the login writable, and look for free space; `evercred doctor` looks into it"
 	case evercred.ReasonFileMount:
