@@ -23,7 +23,8 @@ const module = "github.com/evercred/evercred"
 var layers = [][]string{
 	{"internal/decide", "internal/ledger", "internal/timing", "internal/crash", "internal/procid", "internal/seam", "internal/fsys", "internal/fsys/*"},
 	{".", "docs", "internal/durable", "internal/dirlock", "internal/jsonedit", "internal/issuer"},
-	{"filestore", "keychain", "grant", "oauth2src", "credtest"},
+	{"filestore", "keychain", "grant", "oauth2src", "credtest", "helper"},
+	{"federation"},
 	{"owner/*"},
 	{"internal/cli"},
 	{"cmd/*", "internal/measure", "internal/measure/*", "internal/proof/suite", "internal/proof/stage"},
