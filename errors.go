@@ -77,6 +77,13 @@ const (
 	ReasonNewerLedger  Reason = "newer-ledger"
 	ReasonNetworkFS    Reason = "network-file-system"
 
+	// Of sources other than a stored login.
+	ReasonIdentity  Reason = "identity-token"
+	ReasonAssertion Reason = "assertion-refused"
+	ReasonHelper    Reason = "helper"
+	ReasonVariable  Reason = "variable"
+	ReasonSettings  Reason = "settings"
+
 	ReasonConflict Reason = "conflict"
 	ReasonClosed   Reason = "closed"
 	ReasonBug      Reason = "bug"

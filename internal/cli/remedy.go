@@ -63,6 +63,16 @@ func remedy(r evercred.Reason) string {
 		return "use the newer evercred"
 	case evercred.ReasonNetworkFS:
 		return "keep the login on a local disk"
+	case evercred.ReasonIdentity:
+		return "look at the variable that names the identity token, and at whatever mounts or renews the file"
+	case evercred.ReasonAssertion:
+		return "compare the identity token's issuer, subject, audience and end with the federation rule"
+	case evercred.ReasonHelper:
+		return "run the helper's command by hand: it must print one line, the key, and end with 0"
+	case evercred.ReasonVariable:
+		return "correct the variable or unset it"
+	case evercred.ReasonSettings:
+		return "correct the settings file or its permissions, or name the helper's command with --helper"
 	case evercred.ReasonConflict:
 		return "try again"
 	}
