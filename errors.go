@@ -61,6 +61,7 @@ const (
 	ReasonAPIRefuses     Reason = "api-refuses"
 	ReasonReadOnly       Reason = "read-only"
 	ReasonTimeout        Reason = "timeout"
+	ReasonOwner          Reason = "owner-command"
 
 	ReasonLocked Reason = "locked"
 

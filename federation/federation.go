@@ -43,6 +43,8 @@ type Config struct {
 	// host than its own must be in AllowHosts, in lower case and without port.
 	BaseURL    string
 	AllowHosts []string
+	// TokenURL is the endpoint itself, instead of that below BaseURL.
+	TokenURL string
 	// Early is how long before its end an access token is renewed while it is
 	// still served: 10 minutes by default, and at most a fifth of its life.
 	Early time.Duration
@@ -83,7 +85,7 @@ func New(cfg Config) (*Source, error) {
 		}
 	}
 	client, err := grant.New(grant.Config{
-		TokenURL:  strings.TrimRight(cmp.Or(cfg.BaseURL, DefaultBaseURL), "/") + tokenPath,
+		TokenURL:  cmp.Or(cfg.TokenURL, strings.TrimRight(cmp.Or(cfg.BaseURL, DefaultBaseURL), "/")+tokenPath),
 		Header:    http.Header{"Anthropic-Beta": {exchangeBeta}},
 		UserAgent: cfg.UserAgent,
 		Proxy:     cfg.Proxy,
