@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/evercred/evercred/internal/issuer"
@@ -336,4 +335,4 @@ func (e *episode) refresher() error {
 }
 
 // thaw is SIGCONT.
-func (p *process) thaw() { p.signal(syscall.SIGCONT) }
+func (p *process) thaw() { p.signal(thawing) }

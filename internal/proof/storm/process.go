@@ -91,7 +91,7 @@ func (p *process) ended() bool {
 // freeze stops a process and returns when each of its threads stands still:
 // what it was doing in the kernel is finished then, and it does nothing more.
 func (p *process) freeze() bool {
-	if !p.signal(syscall.SIGSTOP) {
+	if !p.signal(freezing) {
 		return false
 	}
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
