@@ -44,8 +44,8 @@ is stored than at the start; a logout counts. Exit 8 if --timeout came first.`,
 type waitJSON struct {
 	Version int    `json:"version"`
 	For     string `json:"for"`
-	Met     bool   `json:"met"` // false: --timeout came first
-	State   string `json:"state"`
+	Met     bool   `json:"met"`             // false: --timeout came first
+	State   string `json:"state,omitempty"` // absent: --timeout was too short for a look
 	// Fingerprint is the access token's, as in `refresh --json`; Refresh is the
 	// refresh token's.
 	Fingerprint string    `json:"fingerprint,omitempty"`
@@ -61,7 +61,7 @@ func runWait(a *app, o waitOptions) error {
 		err := s.src.Follow(s.ctx, w.see)
 		met := err == nil
 		switch {
-		case errors.Is(err, context.DeadlineExceeded) && w.seen:
+		case errors.Is(err, context.DeadlineExceeded):
 			err = w.late()
 		case err != nil:
 			return err
@@ -133,8 +133,12 @@ func (w *waiting) late() error {
 	if w.until == waitChange {
 		what = "no other token was stored"
 	}
+	state := "the login is " + string(w.last.State)
+	if !w.seen {
+		state = "there was not even the time to look"
+	}
 	return &advised{
-		err:    fmt.Errorf("%w: %s within %s; the login is %s", errCondition, what, w.app.common.timeout, w.last.State),
+		err:    fmt.Errorf("%w: %s within %s; %s", errCondition, what, w.app.common.timeout, state),
 		advice: "wait longer with --timeout, or let evercred renew it with `evercred refresh`",
 	}
 }
