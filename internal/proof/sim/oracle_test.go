@@ -121,7 +121,7 @@ func (w *world) observe(at issuer.Stage, r issuer.Record) {
 	if at != issuer.Arrived || !ours(r) || r.Refresh == "" {
 		return
 	}
-	w.report.Counts["requests"]++
+	w.happened("requests")
 	o := &w.oracle
 	var earlier []issuer.Record
 	for _, e := range w.endpoint.Audit() {

@@ -264,4 +264,8 @@ func (w *world) foreignGrant(refresh string) (access, next string, lifetime time
 }
 
 // happened counts what our processes told.
-func (w *world) happened(k evercred.EventKind) { w.report.Counts[string(k)]++ }
+func (w *world) happened(k evercred.EventKind) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report.Counts[string(k)]++
+}

@@ -54,8 +54,11 @@ type world struct {
 	over      bool // nobody starts again
 	older     []byte
 	oracle    oracle
-	seen      map[string]bool
-	logs      map[string]uint64
+
+	// The system may preempt even a single processor.
+	mu   sync.Mutex // of seen, logs and the report's counts
+	seen map[string]bool
+	logs map[string]uint64
 }
 
 // The troubles of a disk.
@@ -336,6 +339,8 @@ func (w *world) end() {
 // instant has no order, and so each has a log of its own.
 func (w *world) say(actor, format string, args ...any) {
 	line := time.Now().Format("02 15:04:05.000000000 ") + actor + ": " + fmt.Sprintf(format, args...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%x %s", w.logs[actor], line)
 	w.logs[actor] = h.Sum64()
@@ -353,7 +358,11 @@ func (w *world) hash() string {
 }
 
 // saw notes that something was done to evercred in this seed.
-func (w *world) saw(what string) { w.seen[what] = true }
+func (w *world) saw(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[what] = true
+}
 
 func (w *world) wrong(format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
