@@ -17,6 +17,8 @@ type Lender interface {
 	// Status says what is here, without a secret, a grant, a run of a helper or an
 	// exchange.
 	Status(ctx context.Context) (evercred.Status, error)
+	// Follow is evercred.Source.Follow.
+	Follow(ctx context.Context, see func(evercred.Status) (done bool)) error
 	// Close is evercred.Source.Close.
 	Close() error
 }
@@ -61,6 +63,16 @@ func (g given) Status(ctx context.Context) (evercred.Status, error) {
 	}
 	st.State, st.Usable, st.Access, st.Expires = evercred.StateNoRenewal, true, t.Fingerprint(), t.Expires()
 	return st, nil
+}
+
+// Follow waits for nothing: what is here does not change.
+func (g given) Follow(ctx context.Context, see func(evercred.Status) (done bool)) error {
+	st, err := g.Status(ctx)
+	if err != nil || see(st) {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (g given) Close() error { return nil }

@@ -51,8 +51,9 @@ type Options struct {
 	LookupEnv func(string) (string, bool)
 	// Environ is os.Environ by default: that of the owner's command.
 	Environ func() []string
-	// Settings are where an apiKeyHelper may be named; nil: where the owner looks.
-	Settings *claudecode.Settings
+	// Managed are the administrator's settings files, which may name an
+	// apiKeyHelper; nil: the owner's.
+	Managed []string
 }
 
 // Renewal says who renews a login.
@@ -233,12 +234,12 @@ func (o *Options) helper() candidate {
 }
 
 func (o *Options) setting() (claudecode.HelperSetting, error) {
-	if o.Settings != nil {
-		return o.Settings.Helper()
-	}
 	s, err := claudecode.LocateSettings(o.LookupEnv, o.ConfigDir)
 	if err != nil {
 		return claudecode.HelperSetting{}, err
+	}
+	if o.Managed != nil {
+		s.Managed = o.Managed
 	}
 	return s.Helper()
 }
