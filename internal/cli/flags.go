@@ -93,7 +93,7 @@ func (a *app) applyVariables(cmd *cobra.Command) error {
 // (FAILURES S7), and what is no setting.
 func hasVariable(flag string) bool {
 	switch flag {
-	case "force", "fix", "help", "version":
+	case "force", "fix", "help", "version", "helper":
 		return false
 	}
 	return !strings.HasPrefix(flag, "allow-")

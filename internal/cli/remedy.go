@@ -39,6 +39,8 @@ func remedy(r evercred.Reason) string {
 		return "leave --read-only out, or let the owner renew it: start `claude`"
 	case evercred.ReasonTimeout:
 		return "try again, perhaps with a longer --timeout"
+	case evercred.ReasonOwner:
+		return "run that command by hand and see what it says, or leave --refresh owner out"
 	case evercred.ReasonLocked:
 		return "try again when that process has ended; `evercred doctor` looks into a lock that nobody holds"
 	case evercred.ReasonUnreadable:
