@@ -390,9 +390,11 @@ func TestS1NothingPrints(t *testing.T) {
 	if _, err := s.Token(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	var v any = s // vet would refuse the wrong verbs
-	text := fmt.Sprintf("%v %+v %#v %d %x", v, v, v, v, v)
-	if j, err := json.Marshal(s); err == nil {
+	var text string
+	for _, verb := range []string{"%v", "%+v", "%#v", "%d", "%x", "%s", "%q"} {
+		text += fmt.Sprintf(verb, s)
+	}
+	if j, err := json.Marshal(struct{ Source any }{s}); err == nil {
 		text += string(j)
 	}
 	for _, secret := range []string{identity, access, fmt.Sprintf("%x", access)} {

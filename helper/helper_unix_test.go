@@ -291,3 +291,15 @@ func TestAgentIsLeftAlone(t *testing.T) {
 		t.Error("the agent did not live to its end")
 	}
 }
+
+func TestS1NothingPrints(t *testing.T) {
+	s := source(t, helper.Config{Command: "echo sk-secret"})
+	if _, err := s.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%d", "%x", "%s"} {
+		if text := fmt.Sprintf(verb, s); text != "helper of settings.json" {
+			t.Errorf("%s prints %s", verb, text)
+		}
+	}
+}
