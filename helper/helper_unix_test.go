@@ -253,6 +253,7 @@ func TestNothingIsLeftRunning(t *testing.T) {
 		"a child of a child":    "sh -c 'sleep 1000 & wait' & wait",
 		"deaf to SIGTERM":       "trap '' TERM; while :; do sleep 0.1; done",
 		"a child that is deaf":  "sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' & wait",
+		"a deaf, silent child":  "sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' >/dev/null 2>&1 & wait",
 		"stopped":               "kill -STOP $$",
 		"output without reader": "sleep 1000 & yes sk-secret",
 	} {
