@@ -58,7 +58,7 @@ func TestCachedRenewsEarly(t *testing.T) {
 			if got, err := c.Token(t.Context()); err != nil || got != first {
 				t.Errorf("%v: renewed too early, %v", life, err)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if got, err := c.Token(t.Context()); err != nil || got.Equal(first) {
 				t.Errorf("%v: not renewed, %v", life, err)
 			}

@@ -84,7 +84,9 @@ func (x *exchange) failure(out evercred.Outcome, assertion evercred.Secret) erro
 	now, times := x.seams.Clock.Now(), x.seams.Times
 	e := &evercred.Error{Kind: evercred.ErrUnavailable, Where: x.client.Host(), Err: out.Err}
 	switch {
-	case out.Verdict == evercred.Refused:
+	case out.Verdict == evercred.Refused, out.Verdict == evercred.Foreign && out.Err.Status == http.StatusUnauthorized && out.Err.Code == "":
+		// A 401 in the API's own form says the same as invalid_grant: no rule
+		// matches (so Anthropic's own SDK reads it).
 		e.Kind, e.Reason, e.What = evercred.ErrLoginRequired, evercred.ReasonAssertion, "the token endpoint refuses the identity token"
 		e.RetryAt = now.Add(refusedFor)
 		x.refused.fingerprint, x.refused.err = assertion.Fingerprint(), e

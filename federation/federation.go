@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -125,3 +126,7 @@ func (s *Source) Reject(t evercred.Token) { s.cache.Reject(t) }
 
 // Host is the endpoint's.
 func (s *Source) Host() string { return s.host }
+
+// Format names the endpoint, for every verb: fmt would look at what callers are
+// changing.
+func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "federation through %s", s.host) }

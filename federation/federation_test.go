@@ -251,6 +251,7 @@ func TestAnswers(t *testing.T) {
 		{"R12", says(200, "<html>log in to the network", "Content-Type", "text/html"), evercred.ErrUnavailable, evercred.ReasonNotEndpoint, time.Second},
 		{"R12 moved", says(404, "not found"), evercred.ErrUnavailable, evercred.ReasonNotEndpoint, time.Second},
 		{"API error", says(400, `{"type":"error","error":{"type":"invalid_request_error","message":"no"}}`), evercred.ErrUnavailable, evercred.ReasonNotEndpoint, time.Second},
+		{"401", says(401, `{"type":"error","error":{"type":"authentication_error","message":"no rule matches"}}`), evercred.ErrLoginRequired, evercred.ReasonAssertion, 50 * time.Second},
 		{"client", says(401, `{"error":"invalid_client"}`), evercred.ErrUnavailable, evercred.ReasonEndpointError, time.Second},
 		{"5xx", says(500, "oops"), evercred.ErrUnavailable, evercred.ReasonUnknownOutcome, time.Second},
 		{"5xx asks for time", says(503, "", "Retry-After", "600"), evercred.ErrUnavailable, evercred.ReasonUnknownOutcome, 9 * time.Minute},
@@ -279,6 +280,17 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("%d exchanges at once, %v", len(e.seen()), again)
 			}
 		})
+	}
+}
+
+// S2: what is too short to look like a token is not repeated either.
+func TestS2ShortIdentity(t *testing.T) {
+	e := newEndpoint(t)
+	e.answers(says(400, `{"error":"invalid_grant","error_description":"no rule for tiny.id, really"}`))
+	s, file := source(t, e)
+	write(t, file, "tiny.id")
+	if _, err := s.Token(t.Context()); err == nil || strings.Contains(err.Error(), "tiny.id") || !strings.Contains(err.Error(), "no rule for "+evercred.Redacted+", really") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -390,9 +402,11 @@ func TestS1NothingPrints(t *testing.T) {
 	if _, err := s.Token(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	var v any = s // vet would refuse the wrong verbs
-	text := fmt.Sprintf("%v %+v %#v %d %x", v, v, v, v, v)
-	if j, err := json.Marshal(s); err == nil {
+	var text string
+	for _, verb := range []string{"%v", "%+v", "%#v", "%d", "%x", "%s", "%q"} {
+		text += fmt.Sprintf(verb, s)
+	}
+	if j, err := json.Marshal(struct{ Source any }{s}); err == nil {
 		text += string(j)
 	}
 	for _, secret := range []string{identity, access, fmt.Sprintf("%x", access)} {

@@ -14,8 +14,9 @@ import (
 // ErrNotFound: federation was asked for, and nothing else is to take its place.
 type Identity func() (evercred.Secret, error)
 
-// maxIdentity is how long an identity token may be; real ones have 1 to 4 KiB.
-const maxIdentity = 64 << 10
+// maxIdentity is how long an identity token may be, as in Anthropic's own SDK;
+// real ones have 1 to 4 KiB.
+const maxIdentity = 16 << 10
 
 // IdentityFile reads the identity token from a file, through links: a mounted
 // one is rotated by moving a link. White space around the token does not count.

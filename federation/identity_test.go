@@ -20,7 +20,7 @@ var bad = map[string]string{
 	"secret\x00":                    "control",
 	"\xef\xbb\xbfsecret":            "other characters",
 	"s\x00e\x00c\x00r\x00":          "control",
-	strings.Repeat("secret", 20000): "more than 65536 bytes",
+	strings.Repeat("secret", 20000): "more than 16384 bytes",
 }
 
 func TestIdentityFile(t *testing.T) {

@@ -9,6 +9,7 @@ package helper
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -52,6 +53,7 @@ type Source struct {
 		evercred.Provider
 		evercred.Rejecter
 	}
+	origin string
 }
 
 // New runs nothing yet. ErrConfig: there is no command, or a time is negative.
@@ -67,7 +69,7 @@ func New(cfg Config) (*Source, error) {
 	return &Source{cache.(interface {
 		evercred.Provider
 		evercred.Rejecter
-	})}, nil
+	}), cfg.Origin}, nil
 }
 
 // Token gives the key, which travels as X-Api-Key and as Bearer, because only
@@ -82,3 +84,7 @@ func (s *Source) Token(ctx context.Context) (evercred.Token, error) { return s.c
 // once more. If its next keys are refused too, it rests; see
 // evercred.CacheOptions.
 func (s *Source) Reject(t evercred.Token) { s.cache.Reject(t) }
+
+// Format says where the command was found, for every verb: fmt would look at
+// what callers are changing.
+func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "helper of %s", s.origin) }

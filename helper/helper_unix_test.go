@@ -253,6 +253,7 @@ func TestNothingIsLeftRunning(t *testing.T) {
 		"a child of a child":    "sh -c 'sleep 1000 & wait' & wait",
 		"deaf to SIGTERM":       "trap '' TERM; while :; do sleep 0.1; done",
 		"a child that is deaf":  "sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' & wait",
+		"a deaf, silent child":  "sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' >/dev/null 2>&1 & wait",
 		"stopped":               "kill -STOP $$",
 		"output without reader": "sleep 1000 & yes sk-secret",
 	} {
@@ -289,5 +290,17 @@ func TestAgentIsLeftAlone(t *testing.T) {
 	}
 	if !gone() {
 		t.Error("the agent did not live to its end")
+	}
+}
+
+func TestS1NothingPrints(t *testing.T) {
+	s := source(t, helper.Config{Command: "echo sk-secret"})
+	if _, err := s.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%d", "%x", "%s"} {
+		if text := fmt.Sprintf(verb, s); text != "helper of settings.json" {
+			t.Errorf("%s prints %s", verb, text)
+		}
 	}
 }

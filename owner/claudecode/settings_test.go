@@ -74,6 +74,14 @@ func TestHelperSetting(t *testing.T) {
 	}
 }
 
+// Of the administrator's places the first that has a file counts, whatever it says.
+func TestOldManagedSettings(t *testing.T) {
+	s := Settings{Managed: []string{settingsFile(t, t.TempDir(), `{}`), settingsFile(t, t.TempDir(), `{"apiKeyHelper":"old"}`)}}
+	if got, err := s.Helper(); !errors.Is(err, evercred.ErrNotFound) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // refuses expects an error that names the place and gives no command.
 func refuses(t *testing.T, s Settings, where, says string) {
 	t.Helper()
