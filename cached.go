@@ -2,7 +2,9 @@ package evercred
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,16 +22,47 @@ import (
 //
 // It is a Rejecter: it drops the token if it holds it, and passes the refusal on.
 func Cached(p Provider, ttl time.Duration) Provider {
-	return &cached{provider: p, ttl: ttl}
+	return CachedWith(p, CacheOptions{TTL: ttl})
+}
+
+// CacheOptions tune CachedWith. Zero members mean: for nothing of the kind.
+type CacheOptions struct {
+	// TTL is how long a token is kept, never past its own end.
+	TTL time.Duration
+	// Early is how long before it would be dropped a token is renewed, but at
+	// most a fifth of the time for which it is kept. The first caller asks for the
+	// next one and waits; the others are served the old one, and so is the first
+	// if the provider fails.
+	Early time.Duration
+	// Pause is how long the provider is left alone after an error that matches
+	// ErrUnavailable. It doubles with each such error in a row up to PauseMax, and
+	// is longer if Error.RetryAt says so, up to an hour; up to a tenth is added by
+	// chance. Meanwhile callers are served the token that they have, if it is
+	// still good, else that error at once (FAILURES R11, R21).
+	//
+	// So is the provider of tokens that a server refuses (FAILURES R15b): after
+	// the first refusal it is asked again at once, after a further one of a token
+	// younger than PauseMax it pauses, and the error has ReasonAPIRefuses.
+	Pause, PauseMax time.Duration
+}
+
+// CachedWith is Cached for providers whose tokens have an end, or whose failures
+// are dear.
+func CachedWith(p Provider, o CacheOptions) Provider {
+	o.PauseMax = max(o.PauseMax, o.Pause)
+	return &cached{provider: p, opts: o}
 }
 
 type cached struct {
 	provider Provider
-	ttl      time.Duration
+	opts     CacheOptions
 	lease    atomic.Pointer[lease]
 
-	mu    sync.Mutex // guards fetch, and lease against a change between look and store
-	fetch *fetch     // nil: none
+	mu       sync.Mutex // guards what follows, and lease against a change between look and store
+	fetch    *fetch     // nil: none
+	rest     rest
+	failures int // of the provider, in a row
+	refusals int // of young tokens, in a row
 }
 
 // lease is a token and when it may be served, by the wall clock: a laptop that
@@ -38,11 +71,26 @@ type cached struct {
 type lease struct {
 	token       Token
 	from, until time.Time // zero until: no end
+	renew       time.Time // zero: not before until
 }
 
 func (e *lease) good(now time.Time) bool {
 	return e != nil && !now.Before(e.from) && (e.until.IsZero() || now.Before(e.until))
 }
+
+// fresh: good, and not to be renewed.
+func (e *lease) fresh(now time.Time) bool {
+	return e.good(now) && (e.renew.IsZero() || now.Before(e.renew))
+}
+
+// rest is when the provider is left alone, by the wall clock, and what callers
+// are told.
+type rest struct {
+	from, until time.Time
+	err         error
+}
+
+func (r rest) holds(now time.Time) bool { return !now.Before(r.from) && now.Before(r.until) }
 
 // fetch is one call of the provider; token and err are set when done is closed.
 type fetch struct {
@@ -53,22 +101,30 @@ type fetch struct {
 }
 
 func (c *cached) Token(ctx context.Context) (Token, error) {
-	if e := c.lease.Load(); e.good(wallClock()) {
+	now, e := wallClock(), c.lease.Load()
+	if e.fresh(now) || ctx.Err() != nil && e.good(now) {
 		return e.token, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return Token{}, err
 	}
-	e, f := c.join(ctx)
+	old, f, err := c.join(ctx)
 	if f == nil {
-		return e.token, nil
+		return old, err
 	}
 	select {
 	case <-f.done:
-		return f.token, f.err
+		err = f.err
 	case <-ctx.Done():
-		return Token{}, ctx.Err()
+		err = ctx.Err()
 	}
+	if err == nil {
+		return f.token, nil
+	}
+	if e := c.lease.Load(); !old.IsZero() && e.good(wallClock()) {
+		return e.token, nil
+	}
+	return Token{}, err
 }
 
 // Reject tells the provider first, and forgets then: so what is asked for after
@@ -81,25 +137,48 @@ func (c *cached) Reject(t Token) {
 	defer c.mu.Unlock()
 	if e := c.lease.Load(); e != nil && e.token.Equal(t) {
 		c.lease.Store(nil)
+		c.countRefusal(e)
 	}
 	if c.fetch != nil {
 		c.fetch.rejected = append(c.fetch.rejected, t)
 	}
 }
 
-// join returns a good lease, or the fetch to wait for.
-func (c *cached) join(ctx context.Context) (*lease, *fetch) {
+// countRefusal keeps a server that refuses everything from driving the provider.
+func (c *cached) countRefusal(e *lease) {
+	if wallClock().Sub(e.from) >= c.opts.PauseMax {
+		c.refusals = 0
+	}
+	c.refusals++
+	if c.refusals > 1 {
+		c.pause(c.refusals-1, &Error{Kind: ErrUnavailable, Reason: ReasonAPIRefuses, What: "a server refuses tokens as soon as they are made"})
+	}
+}
+
+// join returns the fetch to wait for, or without one what is to be answered at
+// once. With a fetch, a token is what may be served if that fails.
+func (c *cached) join(ctx context.Context) (Token, *fetch, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.lease.Load(); e.good(wallClock()) {
-		return e, nil
+	now, e := wallClock(), c.lease.Load()
+	var old Token
+	if e.good(now) {
+		old = e.token
 	}
-	if c.fetch == nil {
-		c.fetch = &fetch{done: make(chan struct{})}
-		// It ends when the provider's call does; its waiters own it.
-		go c.run(context.WithoutCancel(ctx), c.fetch)
+	switch {
+	case e.fresh(now), c.fetch != nil && !old.IsZero():
+		return old, nil, nil
+	case c.fetch != nil:
+		return Token{}, c.fetch, nil
+	case c.rest.holds(now) && !old.IsZero():
+		return old, nil, nil
+	case c.rest.holds(now):
+		return Token{}, nil, c.rest.err
 	}
-	return nil, c.fetch
+	c.fetch = &fetch{done: make(chan struct{})}
+	// It ends when the provider's call does; its waiters own it.
+	go c.run(context.WithoutCancel(ctx), c.fetch)
+	return old, c.fetch, nil
 }
 
 // run always ends in land, whatever the provider does.
@@ -131,10 +210,44 @@ func (c *cached) land(f *fetch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fetch = nil
-	if f.err == nil && !f.refused() {
-		c.lease.Store(c.keep(f.token))
+	switch {
+	case f.err == nil:
+		c.failures = 0
+		if !f.refused() {
+			c.lease.Store(c.keep(f.token))
+		}
+	case errors.Is(f.err, ErrUnavailable):
+		c.failures++
+		f.err = c.pause(c.failures, f.err)
 	}
 	close(f.done)
+}
+
+// pauseLimit bounds what a provider may ask for, as for a Source (FAILURES R11).
+const pauseLimit = time.Hour
+
+// pause begins the nth pause in a row, and returns err with its end in it.
+func (c *cached) pause(n int, err error) error {
+	if c.opts.Pause <= 0 {
+		return err
+	}
+	now, wait := wallClock(), c.opts.Pause
+	for ; n > 1 && wait < c.opts.PauseMax; n-- {
+		wait *= 2
+	}
+	wait = min(wait, c.opts.PauseMax)
+	e, ok := err.(*Error)
+	if ok {
+		wait = max(wait, min(e.RetryAt.Sub(now), pauseLimit))
+	}
+	wait += rand.N(wait/10 + 1) // so that a fleet does not come back as one
+	c.rest = rest{from: now, until: now.Add(wait), err: err}
+	if ok {
+		told := *e
+		told.RetryAt = c.rest.until
+		c.rest.err = &told
+	}
+	return c.rest.err
 }
 
 func (f *fetch) refused() bool {
@@ -149,10 +262,13 @@ func (f *fetch) refused() bool {
 // keep says how long t may be served.
 func (c *cached) keep(t Token) *lease {
 	e := &lease{token: t, from: wallClock(), until: t.Expires()}
-	if c.ttl > 0 {
-		if end := e.from.Add(c.ttl); e.until.IsZero() || end.Before(e.until) {
+	if c.opts.TTL > 0 {
+		if end := e.from.Add(c.opts.TTL); e.until.IsZero() || end.Before(e.until) {
 			e.until = end
 		}
+	}
+	if c.opts.Early > 0 && !e.until.IsZero() {
+		e.renew = e.until.Add(-min(c.opts.Early, e.until.Sub(e.from)/5))
 	}
 	return e
 }

@@ -41,6 +41,8 @@ const (
 	ReasonNoSection  Reason = "no-section"
 	ReasonNoHome     Reason = "no-home"
 	ReasonConfigDir  Reason = "config-dir"
+	ReasonNoProfile  Reason = "no-profile"
+	ReasonProfile    Reason = "bad-profile"
 	ReasonHost       Reason = "token-host"
 	ReasonUsage      Reason = "usage"
 	ReasonBlanked    Reason = "blanked"
@@ -59,12 +61,15 @@ const (
 	ReasonAPIRefuses     Reason = "api-refuses"
 	ReasonReadOnly       Reason = "read-only"
 	ReasonTimeout        Reason = "timeout"
+	ReasonOwner          Reason = "owner-command"
 
 	ReasonLocked Reason = "locked"
 
 	ReasonUnreadable   Reason = "unreadable"
 	ReasonTooLarge     Reason = "too-large"
 	ReasonPermissions  Reason = "permissions"
+	ReasonExposed      Reason = "exposed"
+	ReasonLink         Reason = "link"
 	ReasonCannotLock   Reason = "cannot-lock"
 	ReasonCannotSave   Reason = "cannot-save"
 	ReasonFileMount    Reason = "file-mount"
@@ -72,6 +77,13 @@ const (
 	ReasonForeignOwner Reason = "foreign-owner"
 	ReasonNewerLedger  Reason = "newer-ledger"
 	ReasonNetworkFS    Reason = "network-file-system"
+
+	// Of sources other than a stored login.
+	ReasonIdentity  Reason = "identity-token"
+	ReasonAssertion Reason = "assertion-refused"
+	ReasonHelper    Reason = "helper"
+	ReasonVariable  Reason = "variable"
+	ReasonSettings  Reason = "settings"
 
 	ReasonConflict Reason = "conflict"
 	ReasonClosed   Reason = "closed"

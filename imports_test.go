@@ -23,8 +23,10 @@ const module = "github.com/evercred/evercred"
 var layers = [][]string{
 	{"internal/decide", "internal/ledger", "internal/timing", "internal/crash", "internal/procid", "internal/seam", "internal/fsys", "internal/fsys/*"},
 	{".", "docs", "internal/durable", "internal/dirlock", "internal/jsonedit", "internal/issuer"},
-	{"filestore", "keychain", "grant", "oauth2src", "credtest"},
+	{"filestore", "keychain", "grant", "oauth2src", "credtest", "helper", "internal/credjson"},
+	{"federation"},
 	{"owner/*"},
+	{"sources"},
 	{"internal/cli"},
 	{"cmd/*", "internal/measure", "internal/measure/*", "internal/proof/suite", "internal/proof/stage"},
 	{"internal/proof/*", "internal/proof/*/*"},
@@ -33,7 +35,7 @@ var layers = [][]string{
 
 // environment are the files that may look at it: the command, the owners' path
 // functions and their defaults, and the guard that keeps tests from a real login.
-var environment = []string{"cmd/*/main.go", "internal/cli/*", "owner/*/paths.go", "owner/*/open.go", "credtest/guard*.go", "internal/proof/*", "internal/proof/*/*"}
+var environment = []string{"cmd/*/main.go", "internal/cli/*", "sources/open.go", "owner/*/paths.go", "owner/*/open.go", "credtest/guard*.go", "internal/proof/*", "internal/proof/*/*"}
 
 // sourceFile is one file that is not a test's, whatever its build tags.
 type sourceFile struct {

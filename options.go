@@ -49,6 +49,7 @@ const (
 	StateDead       State = "dead"         // refused, or past its deadline
 	StateLoggedOut  State = "logged-out"   // absent
 	StateUnreadable State = "unreadable"
+	StateOnDemand   State = "on-demand" // made when it is asked for, by a command or an exchange
 )
 
 // Status is what is stored and what would happen next. It holds no secret.

@@ -13,17 +13,23 @@ import (
 // that ctx ended or the Source was closed; what is wrong with the login stands
 // in Status.Err.
 func (s *Source) Status(ctx context.Context) (Status, error) {
+	st, _, err := s.status(ctx)
+	return st, err
+}
+
+// status is Status, and the document that it is of.
+func (s *Source) status(ctx context.Context) (Status, Document, error) {
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
-		return Status{}, errClosed
+		return Status{}, Document{}, errClosed
 	}
 	f := newFlight(s, purpose{})
 	f.ask = decide.Ask{ReadOnly: s.opts.ReadOnly}
 	look := f.look(ctx, decide.Looked)
 	if err := ctx.Err(); err != nil {
-		return Status{}, err
+		return Status{}, Document{}, err
 	}
 	st := Status{
 		Place: f.latest.doc.Place(), Notes: append(append([]string(nil), f.latest.doc.Notes()...), f.latest.cred.Notes...),
@@ -50,7 +56,7 @@ func (s *Source) Status(ctx context.Context) (Status, error) {
 		early, _ := s.windows(f.latest.cred, f.memory)
 		st.RenewAt = st.Expires.Add(-min(early, s.opts.RefreshEarly)) // without this Source's jitter
 	}
-	return st, nil
+	return st, f.latest.doc, nil
 }
 
 // judge names the state of a login.

@@ -19,6 +19,9 @@ const (
 	Bearer Kind = iota
 	// APIKey travels as "X-Api-Key: …".
 	APIKey
+	// KeyAndBearer travels as both: what an apiKeyHelper prints may be either
+	// (INTEROP §6).
+	KeyAndBearer
 )
 
 // Token is one access token or API key, ready for a header.
@@ -74,7 +77,7 @@ func headerSafe(s string) bool {
 	return s != ""
 }
 
-// Apply sets the token's own authentication header, removes the other kind, and
+// Apply sets the token's own authentication headers, removes the other kind, and
 // merges the companions into what h already holds. The zero Token changes nothing.
 func (t Token) Apply(h http.Header) {
 	if t.t == nil {
@@ -86,10 +89,10 @@ func (t Token) Apply(h http.Header) {
 			delete(h, name)
 		}
 	}
-	switch t.t.kind {
-	case APIKey:
+	if t.t.kind != Bearer {
 		h.Set("X-Api-Key", t.t.secret.Reveal())
-	default:
+	}
+	if t.t.kind != APIKey {
 		h.Set("Authorization", "Bearer "+t.t.secret.Reveal())
 	}
 	for name, values := range t.t.companions {

@@ -37,6 +37,11 @@ func TestApply(t *testing.T) {
 		{"bearer", nil, http.Header{}, http.Header{"Authorization": {"Bearer S"}}},
 		{"key", key, http.Header{}, http.Header{"X-Api-Key": {"S"}}},
 		{
+			"key and bearer", &evercred.TokenOptions{Kind: evercred.KeyAndBearer},
+			http.Header{"authorization": {"Basic a"}, "X-Api-Key": {"old"}},
+			http.Header{"X-Api-Key": {"S"}, "Authorization": {"Bearer S"}},
+		},
+		{
 			"bearer replaces both", nil,
 			http.Header{"Authorization": {"Basic a", "Basic b"}, "X-Api-Key": {"old"}, "Accept": {"*/*"}},
 			http.Header{"Authorization": {"Bearer S"}, "Accept": {"*/*"}},
@@ -97,7 +102,7 @@ func TestApplyProperties(t *testing.T) {
 		item := rapid.StringMatching(`[a-c]{1,2}`)
 		mine := rapid.SliceOfN(item, 0, 3).Draw(t, "companions")
 		theirs := rapid.SliceOfNDistinct(item, 0, 4, rapid.ID).Draw(t, "theirs")
-		kind := evercred.Kind(rapid.IntRange(0, 1).Draw(t, "kind"))
+		kind := evercred.Kind(rapid.IntRange(0, 2).Draw(t, "kind"))
 		h := http.Header{}
 		if len(theirs) > 0 {
 			h["Anthropic-Beta"] = []string{strings.Join(theirs, rapid.SampledFrom([]string{",", ", ", " ,"}).Draw(t, "sep"))}
@@ -122,8 +127,9 @@ func TestApplyProperties(t *testing.T) {
 				}
 			}
 		}
-		want := map[evercred.Kind]string{evercred.Bearer: "Bearer S", evercred.APIKey: "S"}[kind]
-		if !slices.Equal(credentials, []string{want}) {
+		slices.Sort(credentials)
+		want := map[evercred.Kind][]string{evercred.Bearer: {"Bearer S"}, evercred.APIKey: {"S"}, evercred.KeyAndBearer: {"Bearer S", "S"}}[kind]
+		if !slices.Equal(credentials, want) {
 			t.Fatalf("credentials %q", credentials)
 		}
 		all := slices.Concat(theirs, mine)

@@ -68,7 +68,7 @@ func (g Guard) Run() int {
 // run has every default file system of this process look out for real paths,
 // and the kernel for what goes past it.
 func (g Guard) run() int {
-	fsys.SetDefault(GuardFS(fsys.OS{}))
+	fsys.SetDefault(GuardFS(fsys.System()))
 	opened := watch(forbidden())
 	code := g.M.Run()
 	names, err := opened()

@@ -112,8 +112,9 @@ func (h *held) save(old evercred.Document, data []byte, check func() error) (dur
 	if err != nil {
 		return durable.Result{}, err
 	}
-	defer f.Close()
-	if err := h.ready(f); err != nil {
+	err = h.ready(f)
+	f.Close() // Windows replaces no file that is open, not even for us
+	if err != nil {
 		return durable.Result{}, err
 	}
 	prepared := h.prepared

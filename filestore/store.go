@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -32,6 +33,9 @@ type Options struct {
 	AllowFileMount bool
 	// Private takes the permissions of group and others away with each save.
 	Private bool
+	// Strict refuses to load a file that is a link, or that group or others may
+	// access, for owners whose own clients refuse it (INTEROP §6).
+	Strict bool
 	// Owner adds the locks of the program that owns the file; nil: it takes none.
 	Owner OwnerLocks
 	// Seams are for this module's own tests; leave it nil.
@@ -120,7 +124,8 @@ func (s *Store) Tidy(g *ledger.Guard) {
 }
 
 // Load reads the file. ErrNotFound: there is none, or a link leads nowhere.
-// ErrUnsafe: it cannot be read, is no regular file, or is too large.
+// ErrUnsafe: it cannot be read, is no regular file, or is too large; or it breaks
+// the rules of Options.Strict.
 func (s *Store) Load(ctx context.Context) (evercred.Document, error) {
 	if err := ctx.Err(); err != nil {
 		return evercred.Document{}, err
@@ -129,9 +134,15 @@ func (s *Store) Load(ctx context.Context) (evercred.Document, error) {
 	if err != nil {
 		return evercred.Document{}, err
 	}
+	if s.opts.Strict && p.near != p.target {
+		return evercred.Document{}, unsafeAt(evercred.ReasonLink, "the file is a link, and its owner accepts none", s.path, nil)
+	}
 	c, err := s.read(p.target)
 	if err != nil {
 		return evercred.Document{}, err
+	}
+	if s.opts.Strict && c.info.Mode.Perm()&0o077 != 0 {
+		return evercred.Document{}, unsafeAt(evercred.ReasonExposed, fmt.Sprintf("other users of this machine may access the file (mode %04o; its owner accepts none such: chmod 600 it)", c.info.Mode.Perm()), p.target, nil)
 	}
 	c.data = s.whole(p.target, c)
 	return s.document(p.target, c), nil

@@ -1,5 +1,5 @@
 // Package grant performs RFC 6749 §6: the exchange of a refresh token, its
-// parsing and its caps.
+// parsing and its caps; and, with the same care, that of another assertion.
 //
 // The exchange is done by hand on one fresh HTTP/1.1 connection, because a
 // refresh token that is sent twice may end the login: net/http's client sends a
@@ -17,6 +17,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/evercred/evercred"
@@ -91,6 +93,16 @@ func (c *Client) Hostname() string { return c.url.Hostname() }
 // Local reports whether the endpoint is this machine's loopback.
 func (c *Client) Local() bool { return loopbacks(c.url.Hostname()) != nil }
 
+// Confined reports, as ErrConfig, an endpoint that is neither on one of these
+// hosts nor on this machine's loopback: the environment file of a project must
+// not send a secret elsewhere (FAILURES S7). Hosts are in lower case, without port.
+func (c *Client) Confined(hosts ...string) error {
+	if c.Local() || slices.Contains(hosts, strings.ToLower(c.Hostname())) {
+		return nil
+	}
+	return badEndpoint("the token endpoint is not the owner's, and nobody allowed its host by name", c.Hostname())
+}
+
 // Send performs the exchange; see evercred.Refresher. The answer is awaited for
 // 30 s from the first byte sent, and read up to 1 MiB.
 func (c *Client) Send(ctx context.Context, cred evercred.Credential, x evercred.Exchange) (evercred.Answer, error) {
@@ -98,6 +110,10 @@ func (c *Client) Send(ctx context.Context, cred evercred.Credential, x evercred.
 	if err != nil {
 		return evercred.Answer{}, err
 	}
+	return c.send(ctx, request, x)
+}
+
+func (c *Client) send(ctx context.Context, request []byte, x evercred.Exchange) (evercred.Answer, error) {
 	l, err := c.connect(ctx)
 	if err != nil {
 		return evercred.Answer{}, err

@@ -18,7 +18,12 @@ func (c *Client) request(cred evercred.Credential) ([]byte, error) {
 	if cred.Refresh.IsZero() {
 		return nil, &evercred.Error{Kind: evercred.ErrNotSent, Reason: evercred.ReasonNoRefresh, What: "the login has no refresh token", Where: c.Host()}
 	}
-	body, kind := c.body(cred)
+	return c.compose(c.params(cred))
+}
+
+// compose makes a request of the parameters of a grant.
+func (c *Client) compose(params map[string]string) ([]byte, error) {
+	body, kind := c.encode(params)
 	req, err := http.NewRequest(http.MethodPost, c.url.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, c.unrequestable()
@@ -43,8 +48,8 @@ func (c *Client) unrequestable() error {
 	return &evercred.Error{Kind: evercred.ErrNotSent, Reason: evercred.ReasonHost, What: "no request can be made for the token endpoint", Where: c.Host()}
 }
 
-// body holds the parameters of RFC 6749 §6 and their media type.
-func (c *Client) body(cred evercred.Credential) ([]byte, string) {
+// params are those of RFC 6749 §6.
+func (c *Client) params(cred evercred.Credential) map[string]string {
 	params := map[string]string{
 		"grant_type":    "refresh_token",
 		"refresh_token": cred.Refresh.Reveal(),
@@ -55,6 +60,11 @@ func (c *Client) body(cred evercred.Credential) ([]byte, string) {
 	if c.cfg.Scope && len(cred.Scopes) > 0 {
 		params["scope"] = strings.Join(cred.Scopes, " ")
 	}
+	return params
+}
+
+// encode makes a body, and names its media type.
+func (c *Client) encode(params map[string]string) ([]byte, string) {
 	if !c.cfg.Form {
 		b, _ := json.Marshal(params) // strings always marshal
 		return b, "application/json"

@@ -73,6 +73,8 @@ func (p *place) members(state string) (map[string]any, error) {
 		case "fresh":
 		case "expiring":
 			m["expiresAt"] = ms(5 * time.Minute)
+		case "ending":
+			m["expiresAt"] = ms(29 * time.Second)
 		case "expired":
 			m["expiresAt"] = ms(-time.Hour)
 		case "blanked":

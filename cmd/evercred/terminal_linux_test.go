@@ -219,3 +219,48 @@ func readable(t *testing.T, name string) string {
 	must(t, os.WriteFile(to, b, 0o755))
 	return to
 }
+
+// TestWaitAtATerminal: wait says what it waits for, follows what the owner
+// writes, and ends at once by a signal.
+func TestWaitAtATerminal(t *testing.T) {
+	t.Parallel()
+	p := at(t)
+	must(t, p.store("fresh"))
+	for _, step := range []struct {
+		change func() error
+		says   string
+	}{
+		{func() error { return p.store("expired") }, "waiting for another token: the login is fresh…"},
+		{func() error { return p.store("blanked") }, "waiting for another token: the login is expired…"},
+		{func() error { return p.store("fresh") }, "somebody has to log in again…"},
+		{func() error { return os.Remove(p.file()) }, "waiting for another token: the login is fresh…"},
+		{func() error { return p.store("fresh") }, "nobody is logged in yet…"},
+	} {
+		x := newTerminal(t)
+		cmd := p.command(t, "wait", "--for", "change", "--timeout", "1m")
+		x.run(t, cmd)
+		x.await(t, p, step.says)
+		must(t, step.change())
+		must(t, cmd.Wait())
+		if secret := p.leaks(x.text()); secret != "" {
+			t.Errorf("a secret was shown: %q", x.text())
+		}
+	}
+	for sig, end := range map[syscall.Signal]func(*terminal, *exec.Cmd) error{
+		syscall.SIGINT:  func(x *terminal, _ *exec.Cmd) error { _, err := x.master.Write([]byte{3}); return err },
+		syscall.SIGTERM: func(_ *terminal, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) },
+	} {
+		x := newTerminal(t)
+		cmd := p.command(t, "wait", "--for", "change", "--timeout", "1m")
+		x.run(t, cmd)
+		x.await(t, p, "waiting for another token")
+		must(t, end(x, cmd))
+		_ = cmd.Wait()
+		if s := cmd.ProcessState.Sys().(syscall.WaitStatus); !s.Signaled() || s.Signal() != sig {
+			t.Errorf("after %v it ended with %v", sig, cmd.ProcessState)
+		}
+	}
+	if p.endpoint.Requests() != 0 {
+		t.Errorf("%d requests", p.endpoint.Requests())
+	}
+}

@@ -17,7 +17,13 @@ import (
 // Main runs the command and returns its exit code. environ is os.Environ or its
 // like. A command that a signal ended does not return: it dies of that signal.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, now: time.Now}
+	return MainWith(nil, args, stdin, stdout, stderr, environ)
+}
+
+// MainWith is Main where managed are the administrator's settings files of Claude
+// Code, instead of its own: tests must not open those of the machine.
+func MainWith(managed, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, now: time.Now, managed: managed}
 	return a.main(args)
 }
 
@@ -28,6 +34,7 @@ type app struct {
 	stdout, stderr io.Writer
 	environ        []string
 	now            func() time.Time
+	managed        []string // see MainWith
 
 	cores     cores
 	common    commonFlags

@@ -108,6 +108,14 @@ func (a *app) doctorText(j doctorJSON) string {
 	return b.String()
 }
 
+// atFile looks where the file is, if it is known.
+func (x *examination) atFile() {
+	if x.login.file != "" {
+		x.follow()
+		x.firstSight()
+	}
+}
+
 // examine looks at everything once.
 func (a *app) examine(s seam.Seams) *examination {
 	x := &examination{app: a, Seams: s}
@@ -117,11 +125,16 @@ func (a *app) examine(s seam.Seams) *examination {
 		x.bad(string(reasonOf(err)), "", remedy(reasonOf(err)), "%v", err)
 		return x
 	}
-	x.follow()
-	x.firstSight()
+	x.atFile()
 	ctx, cancel := context.WithTimeout(context.Background(), a.common.timeout)
 	defer cancel()
 	x.state(ctx)
+	if x.near == "" {
+		x.atFile() // auto has found it just now
+	}
+	if x.login.file == "" { // a source without a document, or a profile, whose owner takes no lock
+		return x
+	}
 	x.file()
 	x.directory()
 	x.saving()

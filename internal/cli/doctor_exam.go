@@ -96,7 +96,7 @@ func realDir(path string) (string, error) {
 
 // state is what the library says of the login, and its odd members.
 func (x *examination) state(ctx context.Context) {
-	src, err := x.app.open(x.login)
+	src, err := x.app.open(&x.login)
 	if err != nil {
 		x.bad(string(reasonOf(err)), "", remedy(reasonOf(err)), "%v", err)
 		return
@@ -124,7 +124,9 @@ func (x *examination) state(ctx context.Context) {
 		x.warn(string(evercred.ReasonNoRefresh), "", remedy(evercred.ReasonNoRefresh), "there is no refresh token: the login ends with its access token")
 	}
 	x.deadline()
-	x.oddities(ctx)
+	if x.login.file != "" {
+		x.oddities(ctx)
+	}
 }
 
 // deadline warns before the login itself ends (FAILURES R17).

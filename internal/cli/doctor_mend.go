@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/ledger"
+	"github.com/evercred/evercred/sources"
 )
 
 // mend gives our own records back to the owner of the directory, closes them to
@@ -46,8 +46,8 @@ func (x *examination) mendHint(err error) string {
 
 // asRoot is the command that mends. Root has another home, so it names the login.
 func (x *examination) asRoot() string {
-	if _, isFile := strings.CutPrefix(x.app.common.source, sourceFile); isFile {
-		return "sudo evercred doctor --fix --source " + quoted(sourceFile+x.near)
+	if x.login.source == sources.File {
+		return "sudo evercred doctor --fix --source " + quoted(sources.File+":"+x.near)
 	}
 	return "sudo evercred doctor --fix --config-dir " + quoted(filepath.Dir(x.near))
 }

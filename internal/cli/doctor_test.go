@@ -15,6 +15,7 @@ import (
 	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/ledger"
 	"github.com/evercred/evercred/internal/seam"
+	"github.com/evercred/evercred/sources"
 )
 
 const (
@@ -312,7 +313,7 @@ func (w *ward) on(disk strangeDisk, allowFileMount bool) diagnosis {
 	w.t.Helper()
 	disk.FS = fsys.OS{}
 	a := &app{environ: w.env, now: time.Now}
-	a.common = commonFlags{source: sourceClaudeCode, configDir: w.dir, timeout: 10 * time.Second, allowFileMount: allowFileMount}
+	a.common = commonFlags{source: sources.ClaudeCode, configDir: w.dir, timeout: 10 * time.Second, allowFileMount: allowFileMount}
 	j := doctorJSON{Findings: a.examine((&seam.Seams{FS: disk}).Filled()).findings}
 	text, _ := json.Marshal(j)
 	return diagnosis{doctorJSON: j, t: w.t, code: exitCondition, text: string(text)}

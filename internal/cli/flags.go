@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/evercred/evercred/sources"
 )
 
 // commonFlags are the flags of every verb that looks at a login (DESIGN §7).
@@ -23,27 +25,31 @@ type commonFlags struct {
 	logFormat      string
 	allowHosts     []string
 	allowFileMount bool
+	allowArgv      bool
+	allowHelper    bool
+	helper         string
+	refresh        string
 }
 
-// The sources.
-const (
-	sourceClaudeCode = "claude-code"
-	sourceFile       = "file:" // and a path
-)
-
 func (c *commonFlags) register(root *cobra.Command) {
-	c.source, c.timeout, c.logLevel, c.logFormat = sourceClaudeCode, 30*time.Second, "off", "text"
+	c.source, c.timeout, c.logLevel, c.logFormat = sources.ClaudeCode, 30*time.Second, "off", "text"
+	c.refresh = string(sources.Self)
 	f := root.PersistentFlags()
-	f.Var((*source)(&c.source), "source", "whose login: claude-code, or file:PATH for a document of Claude Code's elsewhere")
+	f.Var((*source)(&c.source), "source", "whose credential: claude-code, profile[:NAME], env[:VARIABLE], helper, federation, file:PATH, or auto for the first that is there")
+	_ = root.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{sources.Auto, sources.ClaudeCode, sources.Profile, sources.Env, sources.Helper, sources.Federation, sources.File + ":"}, cobra.ShellCompDirectiveNoFileComp))
 	f.Var((*nonEmpty)(&c.configDir), "config-dir", "the directory `DIR` of the login, like CLAUDE_CONFIG_DIR")
 	f.Var((*nonEmpty)(&c.tokenURL), "token-url", "the token endpoint `URL`, instead of the owner's")
 	f.Var((*nonEmpty)(&c.clientID), "client-id", "the OAuth client `ID` that the login was issued to, instead of the login's own")
 	f.Var((*span)(&c.timeout), "timeout", "how long to wait for a result, such as 90s")
-	f.BoolVar(&c.readOnly, "read-only", false, "never refresh")
+	f.BoolVar(&c.readOnly, "read-only", false, "never refresh; the same as --refresh never")
+	enumFlag(root, f, &c.refresh, "refresh", "who renews a login: evercred, or the command of its owner", string(sources.Self), string(sources.Owner), string(sources.Never))
+	f.Var((*nonEmpty)(&c.helper), "helper", "the `COMMAND` that prints an API key, for --source helper")
+	f.BoolVar(&c.allowHelper, "allow-helper", false, "let --source auto run an apiKeyHelper that the settings name")
 	enumFlag(root, f, &c.logLevel, "log-level", "what to log to standard error", "off", "error", "warn", "info", "debug")
 	enumFlag(root, f, &c.logFormat, "log-format", "how to log", "text", "json")
 	f.StringArrayVar(&c.allowHosts, "allow-token-host", nil, "a foreign token `HOST` that may be sent the refresh token; may be repeated")
 	f.BoolVar(&c.allowFileMount, "allow-file-mount", false, "refresh a file that alone is a mount point, where no lock reaches the other side")
+	f.BoolVar(&c.allowArgv, "allow-argv", false, "save a long keychain item by way of arguments, which other processes of the user can see")
 }
 
 // withoutLogin marks a verb that looks at no login: a bad EVERCRED_TIMEOUT must
@@ -87,7 +93,7 @@ func (a *app) applyVariables(cmd *cobra.Command) error {
 // (FAILURES S7), and what is no setting.
 func hasVariable(flag string) bool {
 	switch flag {
-	case "force", "fix", "help", "version":
+	case "force", "fix", "help", "version", "helper":
 		return false
 	}
 	return !strings.HasPrefix(flag, "allow-")
@@ -166,9 +172,8 @@ func (v *nonEmpty) Type() string   { return "TEXT" }
 type source string
 
 func (v *source) Set(s string) error {
-	path, isFile := strings.CutPrefix(s, sourceFile)
-	if s != sourceClaudeCode && (!isFile || path == "") {
-		return fmt.Errorf("%q is neither %s nor %sPATH", s, sourceClaudeCode, sourceFile)
+	if err := sources.Valid(s); err != nil {
+		return err
 	}
 	*v = source(s)
 	return nil

@@ -26,7 +26,7 @@ func TestFlagsReachTheLibrary(t *testing.T) {
 			!slices.Equal(o.AllowHosts, []string{"x.example"}) || o.RefreshTimeout < 19*time.Second || o.RefreshTimeout > 20*time.Second {
 			t.Errorf("%s: %+v", name, o)
 		}
-		src, err := l.open()
+		src, err := new(app).open(&l)
 		if err != nil {
 			t.Fatalf("%s: the host that was allowed by name is refused: %v", name, err)
 		}
@@ -37,7 +37,7 @@ func TestFlagsReachTheLibrary(t *testing.T) {
 	if l.options.AllowFileMount || len(l.options.AllowHosts) > 0 {
 		t.Error("a variable lowered a guard")
 	}
-	if _, err := l.open(); !errors.Is(err, evercred.ErrConfig) {
+	if _, err := new(app).open(&l); !errors.Is(err, evercred.ErrConfig) {
 		t.Errorf("%v", err)
 	}
 }

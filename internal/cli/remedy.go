@@ -13,6 +13,10 @@ func remedy(r evercred.Reason) string {
 		return "set the variable, or name the directory of the login with --config-dir"
 	case evercred.ReasonConfigDir:
 		return "unset the variable or make it name a directory"
+	case evercred.ReasonNoProfile:
+		return "log in with `ant auth login`, or name a profile that is there"
+	case evercred.ReasonProfile:
+		return "name another profile, or mend the file with `ant auth login`"
 	case evercred.ReasonHost:
 		return "use https, and --allow-token-host HOST on the command line if that host may be sent your refresh token"
 	case evercred.ReasonUsage:
@@ -35,6 +39,8 @@ func remedy(r evercred.Reason) string {
 		return "leave --read-only out, or let the owner renew it: start `claude`"
 	case evercred.ReasonTimeout:
 		return "try again, perhaps with a longer --timeout"
+	case evercred.ReasonOwner:
+		return "run that command by hand and see what it says, or leave --refresh owner out"
 	case evercred.ReasonLocked:
 		return "try again when that process has ended; `evercred doctor` looks into a lock that nobody holds"
 	case evercred.ReasonUnreadable:
@@ -43,6 +49,10 @@ func remedy(r evercred.Reason) string {
 		return "nothing was touched; look what filled the file"
 	case evercred.ReasonPermissions:
 		return "give the file and its directory to the user who runs this"
+	case evercred.ReasonExposed:
+		return "take the rights of others away with chmod 600, and log in again if somebody else may have read it"
+	case evercred.ReasonLink:
+		return "put the file itself in the place of the link"
 	case evercred.ReasonCannotLock, evercred.ReasonCannotSave:
 		return "make the directory of the login writable, and look for free space; `evercred doctor` looks into it"
 	case evercred.ReasonFileMount:
@@ -55,6 +65,16 @@ func remedy(r evercred.Reason) string {
 		return "use the newer evercred"
 	case evercred.ReasonNetworkFS:
 		return "keep the login on a local disk"
+	case evercred.ReasonIdentity:
+		return "look at the variable that names the identity token, and at whatever mounts or renews the file"
+	case evercred.ReasonAssertion:
+		return "compare the identity token's issuer, subject, audience and end with the federation rule"
+	case evercred.ReasonHelper:
+		return "run the helper's command by hand: it must print one line, the key, and end with 0"
+	case evercred.ReasonVariable:
+		return "correct the variable or unset it"
+	case evercred.ReasonSettings:
+		return "correct the settings file or its permissions, or name the helper's command with --helper"
 	case evercred.ReasonConflict:
 		return "try again"
 	}

@@ -37,6 +37,7 @@ func verbs() []verb {
 		{"status", newStatus},
 		{"refresh", newRefresh},
 		{"exec", newExec},
+		{"wait", newWait},
 		{"doctor", newDoctor},
 		{"demo", newDemo},
 		{"version", newVersion},

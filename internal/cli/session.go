@@ -15,6 +15,7 @@ import (
 	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/seam"
 	"github.com/evercred/evercred/internal/timing"
+	"github.com/evercred/evercred/sources"
 )
 
 // session is one verb's use of a login: from the opening of the Source until
@@ -22,7 +23,7 @@ import (
 type session struct {
 	app     *app
 	login   login
-	src     *evercred.Source
+	src     sources.Lender
 	ctx     context.Context // ends at --timeout
 	signals chan os.Signal  // those that would end us, while we listen
 	pipe    chan os.Signal
@@ -55,7 +56,7 @@ func (a *app) within(work func(*session) error) error {
 	s := &session{app: a, login: l, signals: make(chan os.Signal, 16), pipe: make(chan os.Signal, 1)}
 	s.login.options.Observe = s.note
 	s.login.options.Seams = &seam.Seams{FS: wary{fsys.Default(), s.listen}}
-	if s.src, err = a.open(s.login); err != nil {
+	if s.src, err = a.open(&s.login); err != nil {
 		return err
 	}
 	defer s.deafen()

@@ -11,7 +11,7 @@ import (
 	"github.com/evercred/evercred/internal/timing"
 )
 
-type statusOptions struct{ json bool }
+type statusOptions struct{ all, json bool }
 
 func newStatus(a *app) *cobra.Command {
 	var o statusOptions
@@ -20,10 +20,20 @@ func newStatus(a *app) *cobra.Command {
 		Short: "Say what is stored, where, and how long it lives",
 		Long: `Says what is stored, where, why it is this login and no other, and how long it
 lives. It never refreshes and prints no secret. Exit 0: the login is usable, or
-can be renewed; 3, 4 or 7 otherwise, with the report all the same.`,
+can be renewed; 3, 4 or 7 otherwise, with the report all the same.
+
+With --all it lists every source of a credential that this machine may have, in
+the order of --source auto, and what state each is in. No helper is run and
+nobody is asked. Exit 0: something is usable or can be renewed; otherwise 3.`,
 		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error { return runStatus(a, o) },
+		RunE: func(*cobra.Command, []string) error {
+			if o.all {
+				return runStatusAll(a, o)
+			}
+			return runStatus(a, o)
+		},
 	}
+	cmd.Flags().BoolVar(&o.all, "all", false, "list every source")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
 }
@@ -117,11 +127,13 @@ func list(l []string) []string {
 }
 
 // why says who chose the login.
-func (l login) why() string {
-	if l.chosenBy == "" {
+func (l login) why() string { return orDefault(l.chosenBy) }
+
+func orDefault(chosenBy string) string {
+	if chosenBy == "" {
 		return "default"
 	}
-	return l.chosenBy
+	return chosenBy
 }
 
 // table is the report for people: a word and what there is to say.
@@ -199,6 +211,8 @@ func (a *app) stateText(st evercred.Status) string {
 // meaning says a state in other words.
 func meaning(st evercred.Status) string {
 	switch {
+	case st.State == evercred.StateOnDemand:
+		return ": made when it is asked for"
 	case st.Usable && st.Renewable:
 		return ": usable, and renewed when it is due"
 	case st.Usable:

@@ -12,7 +12,7 @@ type OS struct{}
 
 var _ FS = OS{}
 
-// standard is what Default returns instead of OS; only tests set it.
+// standard is what Default returns instead of System; only tests set it.
 var standard atomic.Pointer[FS]
 
 // Default is the file system of everybody who was not given another.
@@ -20,10 +20,10 @@ func Default() FS {
 	if f := standard.Load(); f != nil {
 		return *f
 	}
-	return OS{}
+	return System()
 }
 
-// SetDefault puts f in the place of OS. Only the guard of the tests calls it,
+// SetDefault puts f in the place of System. Only the guard of the tests calls it,
 // so that no test reaches a real login by way of a default.
 func SetDefault(f FS) { standard.Store(&f) }
 

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// System is the real file system.
+func System() FS { return OS{} }
+
 // OpenFile opens a file; see FS.
 func (OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	return open(name, flag, perm)

@@ -89,30 +89,25 @@ func open(name string, access, disposition, flags uint32) (h windows.Handle, err
 	if err != nil {
 		return 0, err
 	}
-	err = patiently(func() error {
-		h, err = windows.CreateFile(p, access, shareAll, nil, disposition, windows.FILE_ATTRIBUTE_NORMAL|flags, 0)
-		return err
-	}, windows.ERROR_SHARING_VIOLATION)
-	return h, err
+	return windows.CreateFile(p, access, shareAll, nil, disposition, windows.FILE_ATTRIBUTE_NORMAL|flags, 0)
 }
 
-// patiently tries again for about a second while the cause is somebody who has
-// the file open for a moment, such as a virus scanner (FAILURES F9).
-func patiently(call func() error, causes ...error) error {
-	for wait := 2 * time.Millisecond; ; wait *= 2 {
-		err := call()
-		if err == nil || wait > 500*time.Millisecond {
-			return err
+// System is the real file system, with patience.
+func System() FS { return Patient{FS: OS{}, Passing: passing} }
+
+// passing are the errors of a file that somebody else has open, or a part of
+// which is locked, mapped or just being deleted. Replacing such a file is
+// "access denied", like what one may not do: there both are tried again.
+func passing(op string, err error) bool {
+	for _, cause := range []error{
+		windows.ERROR_SHARING_VIOLATION, windows.ERROR_LOCK_VIOLATION,
+		windows.ERROR_USER_MAPPED_FILE, windows.ERROR_DELETE_PENDING,
+	} {
+		if errors.Is(err, cause) {
+			return true
 		}
-		passing := false
-		for _, cause := range causes {
-			passing = passing || errors.Is(err, cause)
-		}
-		if !passing {
-			return err
-		}
-		time.Sleep(wait)
 	}
+	return op == "Rename" && errors.Is(err, windows.ERROR_ACCESS_DENIED)
 }
 
 // reparse tells whether h is a link or junction (a surrogate for another name),
@@ -151,21 +146,24 @@ func (f file) Stat() (Info, error) {
 	return i, pathErr("stat", f.Name(), err)
 }
 
+// info leaves BirthTime zero. The creation time is no mark of a file here: one
+// that takes the place of another within 15 s is given the other's (file system
+// tunneling). That an index was used again shows in the index itself: on NTFS
+// its upper bits count the uses.
 func info(h windows.Handle) (Info, error) {
 	var d windows.ByHandleFileInformation
 	if err := windows.GetFileInformationByHandle(h, &d); err != nil {
 		return Info{}, err
 	}
 	return Info{
-		Mode:      mode(h, d.FileAttributes),
-		Size:      int64(d.FileSizeHigh)<<32 | int64(d.FileSizeLow),
-		ModTime:   time.Unix(0, d.LastWriteTime.Nanoseconds()),
-		BirthTime: time.Unix(0, d.CreationTime.Nanoseconds()),
-		Dev:       uint64(d.VolumeSerialNumber),
-		Ino:       uint64(d.FileIndexHigh)<<32 | uint64(d.FileIndexLow),
-		Nlink:     uint64(d.NumberOfLinks),
-		UID:       -1,
-		GID:       -1,
+		Mode:    mode(h, d.FileAttributes),
+		Size:    int64(d.FileSizeHigh)<<32 | int64(d.FileSizeLow),
+		ModTime: time.Unix(0, d.LastWriteTime.Nanoseconds()),
+		Dev:     uint64(d.VolumeSerialNumber),
+		Ino:     uint64(d.FileIndexHigh)<<32 | uint64(d.FileIndexLow),
+		Nlink:   uint64(d.NumberOfLinks),
+		UID:     -1,
+		GID:     -1,
 	}, nil
 }
 
@@ -193,7 +191,7 @@ func mode(h windows.Handle, attributes uint32) fs.FileMode {
 func (OS) Remove(name string) error {
 	p, err := windows.UTF16PtrFromString(name)
 	if err == nil {
-		err = patiently(func() error { return windows.DeleteFile(p) }, windows.ERROR_SHARING_VIOLATION)
+		err = windows.DeleteFile(p)
 	}
 	return pathErr("remove", name, err)
 }
@@ -214,29 +212,26 @@ func (o OS) Rmdir(name string) error {
 	return pathErr("rmdir", name, err)
 }
 
-// Rename replaces what stands at to. Somebody who has it open makes the system
-// say "access denied" for that moment.
+// Rename is MoveFileEx and not ReplaceFile, which is made of several steps, may
+// end between them with nothing at to, and does not write through. What
+// ReplaceFile would keep of the old file, its access list, CopyAttrs has given
+// to the new one before there was any content; MoveFileEx takes it along.
 func (OS) Rename(from, to string) error {
-	return move(from, to, windows.MOVEFILE_REPLACE_EXISTING, windows.ERROR_SHARING_VIOLATION, windows.ERROR_ACCESS_DENIED)
+	return move(from, to, windows.MOVEFILE_REPLACE_EXISTING)
 }
 
 // RenameNoReplace never replaces.
-func (OS) RenameNoReplace(from, to string) error {
-	return move(from, to, 0, windows.ERROR_SHARING_VIOLATION)
-}
+func (OS) RenameNoReplace(from, to string) error { return move(from, to, 0) }
 
-func move(from, to string, flags uint32, causes ...error) error {
+func move(from, to string, flags uint32) error {
 	f, err := windows.UTF16PtrFromString(from)
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	t, err := windows.UTF16PtrFromString(to)
-	if err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	if err == nil {
+		err = windows.MoveFileEx(f, t, flags|windows.MOVEFILE_WRITE_THROUGH)
 	}
-	err = patiently(func() error {
-		return windows.MoveFileEx(f, t, flags|windows.MOVEFILE_WRITE_THROUGH)
-	}, causes...)
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
@@ -324,8 +319,12 @@ func (f file) CopyAttrs(from File) error {
 	return pathErr("set access list", f.Name(), windows.SetNamedSecurityInfo(f.Name(), windows.SE_FILE_OBJECT, what, nil, nil, dacl, nil))
 }
 
-// Kind asks for the volume that holds name.
-func (OS) Kind(name string) (Kind, error) {
+// Kind asks for the volume that holds name, which the system answers for a name
+// that does not exist, too.
+func (o OS) Kind(name string) (Kind, error) {
+	if _, err := o.Stat(name); err != nil {
+		return Kind{}, err
+	}
 	p, err := windows.UTF16PtrFromString(name)
 	if err != nil {
 		return Kind{}, pathErr("volume", name, err)

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/evercred/evercred"
+	"github.com/evercred/evercred/internal/credjson"
 	"github.com/evercred/evercred/internal/jsonedit"
 )
 
@@ -68,7 +69,7 @@ func (Codec) Encode(doc []byte, c evercred.Credential) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := savable(c); err != nil {
+	if err := credjson.Savable(c); err != nil {
 		return nil, err
 	}
 	out, err := s.doc.Edit(s.changes(old, c)...)
@@ -100,10 +101,10 @@ type section struct {
 func findSection(doc []byte) (*section, error) {
 	parsed, err := jsonedit.Parse(doc)
 	if err != nil {
-		return nil, unreadable("the document is not sound JSON", "", err)
+		return nil, credjson.Unreadable("the document is not sound JSON", "", err)
 	}
 	if kind := parsed.Root().Kind(); kind != jsonedit.Object {
-		return nil, unreadable(fmt.Sprintf("the document is %v, not an object", kind), "", nil)
+		return nil, credjson.Unreadable(fmt.Sprintf("the document is %v, not an object", kind), "", nil)
 	}
 	s := &section{doc: parsed, members: parsed.Root().Find(keySection)}
 	switch kind := s.members.Kind(); kind {
@@ -112,16 +113,16 @@ func findSection(doc []byte) (*section, error) {
 	case jsonedit.Absent, jsonedit.Null:
 		return nil, noSection("the document holds no login of Claude Code")
 	default:
-		return nil, unreadable(fmt.Sprintf("the login is %v, not an object", kind), keySection, nil)
+		return nil, credjson.Unreadable(fmt.Sprintf("the login is %v, not an object", kind), keySection, nil)
 	}
 }
 
 func (s *section) credential() (evercred.Credential, error) {
-	access, err := s.token(keyAccess, '!')
+	access, err := s.token(keyAccess, credjson.Access)
 	if err != nil {
 		return evercred.Credential{}, err
 	}
-	refresh, err := s.token(keyRefresh, ' ')
+	refresh, err := s.token(keyRefresh, credjson.Refresh)
 	if err != nil {
 		return evercred.Credential{}, err
 	}
@@ -155,32 +156,9 @@ func (s *section) emptied() bool {
 	return s.members.Find(keyAccess).Kind() == jsonedit.String || s.members.Find(keyRefresh).Kind() == jsonedit.String
 }
 
-// token reads a token; absent, null and "" are the zero Secret. lowest is the
-// first character it may hold: an access token stands in a header, a refresh
-// token may hold spaces (RFC 6749 §A.12, §A.17).
+// token reads a token.
 func (s *section) token(name string, lowest byte) (evercred.Secret, error) {
-	v := s.members.Find(name)
-	switch v.Kind() {
-	case jsonedit.Absent, jsonedit.Null:
-		return evercred.Secret{}, nil
-	case jsonedit.String:
-		text := v.Text()
-		if !printable(text, lowest) {
-			return evercred.Secret{}, unreadable("the token holds characters that no token can hold", keySection+"."+name, nil)
-		}
-		return evercred.NewSecret(text), nil
-	}
-	return evercred.Secret{}, unreadable(fmt.Sprintf("the token is %v, not a string", v.Kind()), keySection+"."+name, nil)
-}
-
-// printable reports whether text holds only ASCII characters from lowest to ~.
-func printable(text string, lowest byte) bool {
-	for i := range len(text) {
-		if text[i] < lowest || text[i] > '~' {
-			return false
-		}
-	}
-	return true
+	return credjson.Token(s.members.Find(name), lowest, keySection+"."+name)
 }
 
 // Plausible times, in milliseconds. Before 2000, a number is not in
@@ -245,15 +223,12 @@ func (s *section) scopes() []string {
 			list = nil // it may hold what came before the fault
 		}
 	}
-	if list == nil || slices.ContainsFunc(list, notScope) {
+	if list == nil || slices.ContainsFunc(list, credjson.NotScope) {
 		s.note("%s is no array of scopes; it is left alone", keyScopes)
 		return nil
 	}
 	return list
 }
-
-// notScope finds what RFC 6749 §3.3 does not call a scope.
-func notScope(text string) bool { return text == "" || !printable(text, '!') }
 
 // label reads a string that is for people or requests; what could play tricks
 // on a terminal is left out.
@@ -273,22 +248,6 @@ func (s *section) label(name string) string {
 
 func (s *section) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
-}
-
-// savable refuses what would turn a login into garbage or half of one.
-func savable(c evercred.Credential) error {
-	what := ""
-	switch {
-	case c.Access.IsZero():
-		what = "there is no access token to save"
-	case !printable(c.Access.Reveal(), '!'):
-		what = "the access token to save holds characters that no token can hold"
-	case !printable(c.Refresh.Reveal(), ' '):
-		what = "the refresh token to save holds characters that no token can hold"
-	default:
-		return nil
-	}
-	return &evercred.Error{Kind: evercred.ErrUnsafe, Reason: evercred.ReasonBug, What: what}
 }
 
 // changes lists the members in which c differs from the section.
@@ -335,9 +294,4 @@ func listJSON(list []string) []byte {
 
 func noSection(what string) error {
 	return &evercred.Error{Kind: evercred.ErrNotFound, Reason: evercred.ReasonNoSection, What: what, Where: keySection}
-}
-
-// unreadable never quotes the document: err is of jsonedit, which does not either.
-func unreadable(what, where string, err error) error {
-	return &evercred.Error{Kind: evercred.ErrUnsafe, Reason: evercred.ReasonUnreadable, What: what, Where: where, Err: err}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/evercred/evercred"
+	"github.com/evercred/evercred/internal/credjson"
 )
 
 const (
@@ -583,12 +584,12 @@ func FuzzEncode(f *testing.F) {
 		if deadline >= year2000 && deadline < year10000 {
 			c.Deadline = time.UnixMilli(deadline)
 		}
-		if c.Scopes = strings.Split(scope, " "); slices.ContainsFunc(c.Scopes, notScope) {
+		if c.Scopes = strings.Split(scope, " "); slices.ContainsFunc(c.Scopes, credjson.NotScope) {
 			c.Scopes = nil
 		}
 		out, err := Codec{}.Encode(doc, c)
 		if err != nil {
-			if _, _, _, bad := oracle(doc); bad == nil && savable(c) == nil {
+			if _, _, _, bad := oracle(doc); bad == nil && credjson.Savable(c) == nil {
 				t.Fatalf("a good document and a good credential: %v", err)
 			}
 			return

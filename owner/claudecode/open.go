@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/filestore"
@@ -114,11 +112,5 @@ func (o Options) refresher() (*grant.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := c.Hostname()
-	if !strings.EqualFold(host, TokenHost) && !c.Local() && !slices.Contains(o.AllowHosts, strings.ToLower(host)) {
-		// A project's environment file must not send a login elsewhere (S7).
-		return nil, &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonHost,
-			What: "the token endpoint is not the owner's, and nobody allowed its host by name", Where: host}
-	}
-	return c, nil
+	return c, c.Confined(append([]string{TokenHost}, o.AllowHosts...)...)
 }
