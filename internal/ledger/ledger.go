@@ -36,6 +36,7 @@ type Ledger struct {
 	root string // dir/.evercred
 	path string // dir/.evercred/NAME
 	s    seam.Seams
+	key  Key // nil: answers are kept in clear
 }
 
 // Open names the ledger of the document dir/name; dir is a real directory, not
