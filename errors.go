@@ -73,6 +73,10 @@ const (
 	ReasonNewerLedger  Reason = "newer-ledger"
 	ReasonNetworkFS    Reason = "network-file-system"
 
+	ReasonKeychainLocked Reason = "keychain-locked"
+	ReasonKeychainFailed Reason = "keychain-failed"
+	ReasonKeychainSize   Reason = "keychain-size"
+
 	ReasonConflict Reason = "conflict"
 	ReasonClosed   Reason = "closed"
 	ReasonBug      Reason = "bug"
