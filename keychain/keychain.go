@@ -69,6 +69,7 @@ type Store struct {
 	opts  Options
 	seams seam.Seams
 	tool  tool
+	turn  chan struct{} // held by the Probe that may look
 
 	mu   sync.Mutex
 	held *held
@@ -87,6 +88,7 @@ type look struct {
 	at    time.Time
 	noted fsys.Info // the ledger's memory then: other processes of ours note each grant there
 	sum   digest
+	err   error // why nothing was learned; noted and sum are then of the look before
 }
 
 // digest is the SHA-256 of a document; zero: of none, there was no item.
@@ -95,7 +97,7 @@ type digest [sha256.Size]byte
 // New names the item and the directory beside which its ledger stands; it
 // touches nothing.
 func New(item Item, dir string, opts *Options) *Store {
-	s := &Store{item: item, dir: dir}
+	s := &Store{item: item, dir: dir, turn: make(chan struct{}, 1)}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -124,15 +126,16 @@ func (s *Store) look(ctx context.Context) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	l := look{at: s.seams.Clock.Now(), noted: s.noted()} // before: a change during the read is seen by the next
+	// Both before: what changes during the read is news to the next Probe.
+	l := look{at: s.seams.Clock.Now(), noted: s.noted()}
 	data, err := s.tool.find(ctx, s.item)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err == nil:
 		l.sum = sha256.Sum256(data)
-	case !errors.Is(err, evercred.ErrNotFound): // nothing was learned; the next look waits all the same
-		l.sum = s.last.sum
+	case !errors.Is(err, evercred.ErrNotFound): // nothing was learned
+		l.noted, l.sum, l.err = s.last.noted, s.last.sum, err
 	}
 	s.last = l
 	return data, err
@@ -148,25 +151,47 @@ func (s *Store) noted() fsys.Info {
 }
 
 // Probe reports whether the item changed since last was loaded. It looks at
-// most every 30 s, and sooner only if a process of ours noted something about
-// this login; else it knows what the last look saw.
+// most every 30 s, and else knows what the last look saw (INTEROP §7), unless a
+// process of ours has noted something about this login: who goes by the newer
+// memory must not go by an older item, whose token would pass for a copy from a
+// backup.
 func (s *Store) Probe(ctx context.Context, last evercred.Document) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
 	then, ok := last.Tag().(digest)
 	if !ok {
-		return true, nil
+		return true, ctx.Err()
 	}
-	if s.due() {
-		_, err := s.look(ctx)
-		if err != nil && !errors.Is(err, evercred.ErrNotFound) {
-			return false, err
-		}
+	select {
+	case s.turn <- struct{}{}: // one look for all who ask at the same moment
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	if err := s.refresh(ctx); err != nil {
+		return false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last.sum != then, nil
+}
+
+// refresh looks if it is time.
+func (s *Store) refresh(ctx context.Context) error {
+	noted := s.noted()
+	s.mu.Lock()
+	l := s.last
+	s.mu.Unlock()
+	every, age := s.seams.Times.KeychainProbe, s.seams.Clock.Now().Sub(l.at)
+	news := noted.Ino != l.noted.Ino || !noted.ModTime.Equal(l.noted.ModTime)
+	switch {
+	case l.err != nil && age >= 0 && age < every/30:
+		return l.err // a keychain that is locked is not asked all the time
+	case !news && age >= 0 && age < every:
+		return nil
+	}
+	if _, err := s.look(ctx); err != nil && !errors.Is(err, evercred.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // Absent is the document that Probe compares with where there was no item. It
@@ -179,23 +204,6 @@ func (s *Store) Absent() evercred.Document {
 func (s *Store) Owns(d evercred.Document) bool {
 	_, ok := d.Tag().(digest)
 	return ok
-}
-
-// due reports whether it is time to look again, for one caller of those who ask
-// at the same moment.
-func (s *Store) due() bool {
-	noted := s.noted()
-	now := s.seams.Clock.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	age := now.Sub(s.last.at)
-	every := s.seams.Times.KeychainProbe
-	news := noted.Ino != s.last.noted.Ino || !noted.ModTime.Equal(s.last.noted.ModTime)
-	if age < 0 || age >= every || news && age >= every/30 { // a clock that jumped back is no reason to wait
-		s.last.at, s.last.noted = now, noted
-		return true
-	}
-	return false
 }
 
 // Ledger is the ledger of the item; its answers are sealed. It touches nothing.
