@@ -23,6 +23,7 @@ type commonFlags struct {
 	logFormat      string
 	allowHosts     []string
 	allowFileMount bool
+	allowArgv      bool
 }
 
 // The sources.
@@ -44,6 +45,7 @@ func (c *commonFlags) register(root *cobra.Command) {
 	enumFlag(root, f, &c.logFormat, "log-format", "how to log", "text", "json")
 	f.StringArrayVar(&c.allowHosts, "allow-token-host", nil, "a foreign token `HOST` that may be sent the refresh token; may be repeated")
 	f.BoolVar(&c.allowFileMount, "allow-file-mount", false, "refresh a file that alone is a mount point, where no lock reaches the other side")
+	f.BoolVar(&c.allowArgv, "allow-argv", false, "on a Mac, refresh a login too large for the keychain program's input: other processes of yours can see it for a moment")
 }
 
 // withoutLogin marks a verb that looks at no login: a bad EVERCRED_TIMEOUT must

@@ -29,6 +29,7 @@ func (a *app) login() (login, error) {
 		ClientID:       c.clientID,
 		AllowHosts:     lower(c.allowHosts),
 		AllowFileMount: c.allowFileMount,
+		AllowArgv:      c.allowArgv,
 		LookupEnv:      a.lookup,
 	}}
 	l.options.ReadOnly = c.readOnly

@@ -110,7 +110,8 @@ func (m *mac) open(change ...func(*claudecode.Options)) *evercred.Source {
 
 func (m *mac) command(point crash.Point) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(credtest.Env(m.t), "USER="+macUser, childVar+"=token", dirVar+"="+m.dir, urlVar+"="+m.ep.URL(), pointVar+"="+string(point), toolVar+"="+m.Path())
+	// The race detector would hold each child up for a second at its end.
+	cmd.Env = append(credtest.Env(m.t), "GORACE=atexit_sleep_ms=0", "USER="+macUser, childVar+"=token", dirVar+"="+m.dir, urlVar+"="+m.ep.URL(), pointVar+"="+string(point), toolVar+"="+m.Path())
 	return cmd
 }
 
