@@ -118,7 +118,11 @@ func (s *Store) Load(ctx context.Context) (evercred.Document, error) {
 }
 
 func (s *Store) document(data []byte) evercred.Document {
-	return evercred.NewDocument(data, evercred.DocumentInfo{Place: s.item.String(), Tag: digest(sha256.Sum256(data))})
+	info := evercred.DocumentInfo{Place: s.item.String(), Tag: digest(sha256.Sum256(data))}
+	if err := s.fits(len(data) + spare); err != nil {
+		info.Notes = []string{"it is served and not refreshed: " + err.Error()}
+	}
+	return evercred.NewDocument(data, info)
 }
 
 // look reads the item and remembers that it did.

@@ -25,6 +25,9 @@ var ErrNoKey = errors.New("the key of the escrow is gone")
 // errDark: this piece was not sealed with the key at hand, or not for this place.
 var errDark = errors.New("sealed with another key")
 
+// errAway: the key cannot be had now, so nothing is known of what it sealed.
+var errAway = errors.New("the key of the escrow cannot be had now")
+
 // The parts of a sealed piece beside its text.
 const (
 	nonceSize = 12
@@ -102,7 +105,7 @@ func (l *Ledger) opener(id string) func(off int64, sealed []byte) ([]byte, error
 			if b, err = l.box(id); errors.Is(err, ErrNoKey) {
 				return nil, errDark
 			} else if err != nil {
-				return nil, fmt.Errorf("the key of the escrow: %w", err)
+				return nil, fmt.Errorf("%w: %w", errAway, err)
 			}
 		}
 		return b.open(off, sealed)

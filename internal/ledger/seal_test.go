@@ -127,6 +127,9 @@ func TestSealedWithoutItsKey(t *testing.T) {
 	if _, err := l.Attempts(); !errors.Is(err, away) {
 		t.Errorf("a key that cannot be had now: %v", err)
 	}
+	if pending, err := l.Pending(); pending || !errors.Is(err, away) {
+		t.Errorf("a key that cannot be had now: pending %v %v", pending, err)
+	}
 }
 
 // What is written behind an answer that nobody can read goes behind it.

@@ -148,7 +148,7 @@ func (m *mac) check() {
 		}
 	}
 	filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path == m.file() {
+		if err != nil || d.IsDir() || strings.Contains(path, filepath.Base(m.file())) { // a file is in clear, and so is its escrow
 			return err
 		}
 		if b, _ := os.ReadFile(path); bytes.Contains(b, []byte("sk-ant-o")) || bytes.Contains(b, []byte("access_token")) {
@@ -374,6 +374,43 @@ func TestMacR7KilledAtEachPoint(t *testing.T) {
 				return // the endpoint has no retry window
 			default:
 				t.Fatalf("no token: %s", second.text)
+			}
+			m.grants(1)
+			if open := m.attempts(); len(open) > 0 {
+				t.Errorf("%v", open)
+			}
+		})
+	}
+}
+
+// R22 for both places: blanked by the owner, and recovered from the escrow of
+// the place where the login is, by a process that has not looked before.
+func TestMacR22Blanked(t *testing.T) {
+	for _, place := range []string{"item", "file"} {
+		t.Run(place, func(t *testing.T) {
+			m := newMac(t, -time.Minute, credtest.Behaviour{})
+			doc := m.document(-time.Minute)
+			write := m.write
+			if place == "file" {
+				m.write(nil)
+				m.writeFile(doc)
+				write = m.writeFile
+			}
+			if first := m.child(crash.AfterAnswer); !first.killed {
+				t.Fatalf("%+v", first)
+			}
+			blank := bytes.ReplaceAll(doc, []byte(`"`+m.first.Access+`"`), []byte(`""`))
+			blank = bytes.ReplaceAll(blank, []byte(`"`+m.first.Refresh+`"`), []byte(`""`))
+			write(blank)
+			if place == "item" { // that the key cannot be had now is no verdict
+				m.Behave(credtest.SecurityBehaviour{Locked: true, OnlyService: "evercred-escrow"})
+				_, err := m.open().Token(t.Context())
+				wantReason(t, err, evercred.ErrUnsafe, evercred.ReasonKeychainLocked)
+				m.Behave(credtest.SecurityBehaviour{})
+			}
+			second := m.child("")
+			if second.token == "" {
+				t.Fatalf("not recovered: %s", second.text)
 			}
 			m.grants(1)
 			if open := m.attempts(); len(open) > 0 {
