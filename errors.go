@@ -79,11 +79,14 @@ const (
 	ReasonNetworkFS    Reason = "network-file-system"
 
 	// Of sources other than a stored login.
-	ReasonIdentity  Reason = "identity-token"
-	ReasonAssertion Reason = "assertion-refused"
-	ReasonHelper    Reason = "helper"
-	ReasonVariable  Reason = "variable"
-	ReasonSettings  Reason = "settings"
+	ReasonIdentity       Reason = "identity-token"
+	ReasonAssertion      Reason = "assertion-refused"
+	ReasonHelper         Reason = "helper"
+	ReasonVariable       Reason = "variable"
+	ReasonSettings       Reason = "settings"
+	ReasonKeychainLocked Reason = "keychain-locked"
+	ReasonKeychainFailed Reason = "keychain-failed"
+	ReasonKeychainSize   Reason = "keychain-size"
 
 	ReasonConflict Reason = "conflict"
 	ReasonClosed   Reason = "closed"

@@ -23,6 +23,7 @@ const module = "github.com/evercred/evercred"
 var layers = [][]string{
 	{"internal/decide", "internal/ledger", "internal/timing", "internal/crash", "internal/procid", "internal/seam", "internal/fsys", "internal/fsys/*"},
 	{".", "docs", "internal/durable", "internal/dirlock", "internal/jsonedit", "internal/issuer"},
+	{"internal/hold"},
 	{"filestore", "keychain", "grant", "oauth2src", "credtest", "helper", "internal/credjson"},
 	{"federation"},
 	{"owner/*"},

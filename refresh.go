@@ -161,7 +161,26 @@ func (f *flight) look(ctx context.Context, kind decide.EventKind) decide.Event {
 	// for an older copy.
 	f.recall()
 	f.latest.doc, f.latest.cred, f.latest.err = f.s.load(ctx)
+	if f.moved() {
+		f.recall()
+		f.latest.doc, f.latest.cred, f.latest.err = f.s.load(ctx)
+	}
 	return f.looked(kind)
+}
+
+// moved reports whether the look found the login in another place than before,
+// whose ledger is another one, and goes by that from now on. Under a lock the
+// ledger is the lock's.
+func (f *flight) moved() bool {
+	if f.keeper != nil {
+		return false
+	}
+	book := f.s.book()
+	if book.Path() == f.book.Path() {
+		return false
+	}
+	f.book = book
+	return true
 }
 
 // recall reads the shared memory. A ledger that cannot be read is refused under

@@ -50,7 +50,10 @@ type Guard struct{ M TestingM }
 // tell (other systems, Linux before 5.13, some sandboxes), the verbose output
 // says so. Either way, code that finds its paths by the environment cannot find
 // the real ones.
+//
+// A process that was started as the program of a [Security] becomes just that.
 func (g Guard) Run() int {
+	beSecurity()
 	if guarded() {
 		return g.run()
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/internal/durable"
+	"github.com/evercred/evercred/internal/hold"
 	"github.com/evercred/evercred/internal/ledger"
 )
 
@@ -50,12 +51,11 @@ func (s *Store) take(ctx context.Context, wait bool) (evercred.Lock, error) {
 
 // held is the lock of one Store while it is held.
 type held struct {
-	store  *Store
-	place  place
-	guards []guard // in the order in which they were taken
-	near   *ledger.Guard
-	main   *ledger.Guard
-	owner  OwnerLock // nil: the owner has none
+	hold.Locks
+	store *Store
+	place place
+	near  *ledger.Guard
+	main  *ledger.Guard
 
 	mu       sync.Mutex // of what follows; held throughout a save
 	prepared durable.Prepared
@@ -67,11 +67,6 @@ var (
 	_ evercred.Settler  = (*held)(nil)
 	_ evercred.Noter    = (*held)(nil)
 )
-
-type guard struct {
-	*ledger.Guard
-	path string
-}
 
 // lock takes what p asks for. Two guards are taken in the order of their names
 // by everybody, whichever is the link.
@@ -85,11 +80,10 @@ func (s *Store) lock(ctx context.Context, p place, wait bool) (_ *held, err erro
 	paths := []string{p.near, p.target}
 	slices.Sort(paths)
 	for _, path := range slices.Compact(paths) {
-		g, err := s.guard(ctx, path, wait)
+		g, err := h.Take(ctx, s.ledger(path), path, wait, s.disk)
 		if err != nil {
-			return nil, s.unlockable(path, err)
+			return nil, err
 		}
-		h.guards = append(h.guards, guard{g, path})
 		if path == p.near {
 			h.near = g
 		}
@@ -102,16 +96,9 @@ func (s *Store) lock(ctx context.Context, p place, wait bool) (_ *held, err erro
 		if err != nil {
 			return nil, err
 		}
-		h.owner = owner
+		h.Owner = owner
 	}
 	return h, nil
-}
-
-func (s *Store) guard(ctx context.Context, path string, wait bool) (*ledger.Guard, error) {
-	if wait {
-		return s.ledger(path).Guard(ctx)
-	}
-	return s.ledger(path).TryGuard()
 }
 
 func (s *Store) hold(h *held) {
@@ -129,34 +116,6 @@ func (s *Store) holding() *held {
 // Guard is the guard of the file itself, in whose ledger the attempts are.
 func (h *held) Guard() *ledger.Guard { return h.main }
 
-// Check reports ErrLocked if any of the locks is no longer ours.
-func (h *held) Check() error {
-	if err := h.checkGuards(); err != nil {
-		return err
-	}
-	if h.owner != nil {
-		return h.owner.Check()
-	}
-	return nil
-}
-
-func (h *held) checkGuards() error {
-	for _, g := range h.guards {
-		if err := g.Check(); err != nil {
-			return lost(g.path, err)
-		}
-	}
-	return nil
-}
-
-// Notes are what the owner's locks have to tell.
-func (h *held) Notes() []string {
-	if n, ok := h.owner.(evercred.Noter); ok {
-		return n.Notes()
-	}
-	return nil
-}
-
 // Unlock gives up what was prepared and releases in reverse. It waits for a save.
 func (h *held) Unlock() error {
 	h.mu.Lock()
@@ -170,14 +129,7 @@ func (h *held) Unlock() error {
 		h.store.held = nil
 	}
 	h.store.mu.Unlock()
-	errs := []error{h.discard()}
-	if h.owner != nil {
-		errs = append(errs, h.owner.Unlock())
-	}
-	for _, g := range slices.Backward(h.guards) {
-		errs = append(errs, g.Release())
-	}
-	return errors.Join(errs...)
+	return errors.Join(h.discard(), h.Release())
 }
 
 // discard gives up what Prepare made, under mu.

@@ -16,6 +16,7 @@ import (
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/fsys/faulty"
+	"github.com/evercred/evercred/internal/hold"
 	"github.com/evercred/evercred/internal/ledger"
 )
 
@@ -74,8 +75,8 @@ func TestLockOfLinks(t *testing.T) {
 			t.Skip(err)
 		}
 		h := lock(t, New(link, nil))
-		if len(h.guards) != 2 || !slices.IsSortedFunc(h.guards, func(a, b guard) int { return strings.Compare(a.path, b.path) }) {
-			t.Errorf("guards %v", h.guards)
+		if len(h.Guards) != 2 || !slices.IsSortedFunc(h.Guards, func(a, b hold.Guard) int { return strings.Compare(a.Path, b.Path) }) {
+			t.Errorf("guards %v", h.Guards)
 		}
 		if got, want := h.Guard().Path(), New(link, nil).Ledger().Path(); got != want {
 			t.Errorf("the guard is of %s, the ledger is %s", got, want)

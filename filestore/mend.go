@@ -8,6 +8,7 @@ import (
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/internal/durable"
 	"github.com/evercred/evercred/internal/fsys"
+	"github.com/evercred/evercred/internal/hold"
 )
 
 // whole is what the file holds, or will hold as soon as a write in place ends
@@ -41,7 +42,7 @@ func (s *Store) writtenInPlace(target string, info fsys.Info) bool {
 func (h *held) mend(ctx context.Context) error {
 	old, data, found, err := h.main.Redo()
 	if err != nil {
-		return h.store.unlockable(h.place.target, err)
+		return hold.Unlockable(h.store.disk, h.place.target, err)
 	}
 	if !found {
 		return nil
@@ -61,10 +62,10 @@ func (h *held) mend(ctx context.Context) error {
 // redo writes the new document, whole.
 func (h *held) redo(ctx context.Context, old, data []byte) error {
 	check := h.Check
-	if h.owner != nil {
+	if h.Owner != nil {
 		ctx, cancel := context.WithTimeout(ctx, h.store.seams.Times.WriteWait/4)
 		defer cancel()
-		write, err := h.owner.LockWrite(ctx)
+		write, err := h.Owner.LockWrite(ctx)
 		if err != nil {
 			return err
 		}

@@ -36,25 +36,10 @@ func (h *held) Prepare(ctx context.Context, old evercred.Document) error {
 		return err
 	}
 	defer f.Close()
-	if err := h.tryWriteLock(ctx); err != nil {
+	if err := h.TryWrite(ctx, h.store.seams.Times.WriteWait/4); err != nil {
 		return err
 	}
 	return h.ready(f)
-}
-
-// tryWriteLock takes the owner's write lock and gives it back: what is in its
-// way must be found out before anything is spent (FAILURES L3).
-func (h *held) tryWriteLock(ctx context.Context) error {
-	if h.owner == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, h.store.seams.Times.WriteWait/4)
-	defer cancel()
-	w, err := h.owner.LockWrite(ctx)
-	if err != nil {
-		return err
-	}
-	return w.Unlock()
 }
 
 // Save replaces old by data, in one step for every reader, or in place where
@@ -74,28 +59,11 @@ func (s *Store) Save(ctx context.Context, old evercred.Document, data []byte) (e
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// The owner's refresh locks are not asked for: if one was stolen after the
-	// request had left, the answer is saved all the same, by compare-and-swap
-	// (FAILURES L4). Whether it may leave is asked by Check before.
-	check := h.checkGuards
-	if err := check(); err != nil {
+	check, release, err := h.ForWrite(ctx)
+	if err != nil {
 		return evercred.Document{}, err
 	}
-	if h.owner != nil {
-		write, err := h.owner.LockWrite(ctx)
-		if err != nil {
-			return evercred.Document{}, err
-		}
-		// One that cannot be released is found by its next user; the save is done,
-		// or has failed for its own reason.
-		defer write.Unlock()
-		check = func() error {
-			if err := h.checkGuards(); err != nil {
-				return err
-			}
-			return write.Check()
-		}
-	}
+	defer release()
 	crash.At(crash.BeforeSave)
 	r, err := h.save(old, data, check)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/internal/fsys"
+	"github.com/evercred/evercred/internal/hold"
 	"github.com/evercred/evercred/internal/ledger"
 	"github.com/evercred/evercred/internal/seam"
 )
@@ -45,23 +46,11 @@ type Options struct {
 // OwnerLocks are the locks of the program that owns the file, taken under our
 // guard and in its presence only (INTEROP §3). The guard is the one beside the
 // path that was given to New, where the owner looks for its locks, too.
-type OwnerLocks interface {
-	// Lock takes those that cover looking, granting and saving. It waits until
-	// ctx ends, or, unless wait, for nobody. ErrLocked: held by another.
-	// ErrUnsafe: one cannot be made.
-	Lock(ctx context.Context, g *ledger.Guard, wait bool) (OwnerLock, error)
-	// Tidy frees what dead processes of ours left of those locks.
-	Tidy(g *ledger.Guard)
-}
+type OwnerLocks = hold.OwnerLocks
 
 // OwnerLock is held from the second look at the file until after the save. It
 // may be an evercred.Noter.
-type OwnerLock interface {
-	evercred.Lock
-	// LockWrite takes the one that covers a single write, waiting until ctx ends
-	// or as long as the owner's protocol bears.
-	LockWrite(ctx context.Context) (evercred.Lock, error)
-}
+type OwnerLock = hold.OwnerLock
 
 const defaultMaxSize = 16_000_000
 

@@ -350,7 +350,7 @@ func (o *Options) file(path string) candidate {
 func (o *Options) claude() *claudecode.Options {
 	return &claudecode.Options{
 		Options: o.Options, ConfigDir: o.ConfigDir, TokenURL: o.TokenURL, AllowHosts: o.AllowHosts,
-		ClientID: o.ClientID, AllowFileMount: o.AllowFileMount, LookupEnv: o.LookupEnv,
+		ClientID: o.ClientID, AllowFileMount: o.AllowFileMount, AllowArgv: o.AllowArgv, LookupEnv: o.LookupEnv,
 	}
 }
 

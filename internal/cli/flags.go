@@ -49,7 +49,7 @@ func (c *commonFlags) register(root *cobra.Command) {
 	enumFlag(root, f, &c.logFormat, "log-format", "how to log", "text", "json")
 	f.StringArrayVar(&c.allowHosts, "allow-token-host", nil, "a foreign token `HOST` that may be sent the refresh token; may be repeated")
 	f.BoolVar(&c.allowFileMount, "allow-file-mount", false, "refresh a file that alone is a mount point, where no lock reaches the other side")
-	f.BoolVar(&c.allowArgv, "allow-argv", false, "save a long keychain item by way of arguments, which other processes of the user can see")
+	f.BoolVar(&c.allowArgv, "allow-argv", false, "on a Mac, refresh a login too large for the keychain program's input: other processes of yours can see it for a moment")
 }
 
 // withoutLogin marks a verb that looks at no login: a bad EVERCRED_TIMEOUT must

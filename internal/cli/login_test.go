@@ -16,13 +16,13 @@ import (
 func TestFlagsReachTheLibrary(t *testing.T) {
 	for name, c := range map[string]struct{ args, environ []string }{
 		"flags": {[]string{"probe", "--config-dir", "/d", "--token-url", "https://x.example/t", "--client-id", "c", "--timeout", "20s",
-			"--read-only", "--allow-token-host", "X.example", "--allow-file-mount"}, nil},
-		"variables": {[]string{"probe", "--allow-token-host", "x.example", "--allow-file-mount"},
+			"--read-only", "--allow-token-host", "X.example", "--allow-file-mount", "--allow-argv"}, nil},
+		"variables": {[]string{"probe", "--allow-token-host", "x.example", "--allow-file-mount", "--allow-argv"},
 			[]string{"EVERCRED_CONFIG_DIR=/d", "EVERCRED_TOKEN_URL=https://x.example/t", "EVERCRED_CLIENT_ID=c", "EVERCRED_TIMEOUT=20s", "EVERCRED_READ_ONLY=true"}},
 	} {
 		l := loginOf(t, c.args, c.environ)
 		o := l.options
-		if o.ConfigDir != "/d" || o.TokenURL != "https://x.example/t" || o.ClientID != "c" || !o.ReadOnly || !o.AllowFileMount ||
+		if o.ConfigDir != "/d" || o.TokenURL != "https://x.example/t" || o.ClientID != "c" || !o.ReadOnly || !o.AllowFileMount || !o.AllowArgv ||
 			!slices.Equal(o.AllowHosts, []string{"x.example"}) || o.RefreshTimeout < 19*time.Second || o.RefreshTimeout > 20*time.Second {
 			t.Errorf("%s: %+v", name, o)
 		}
@@ -33,8 +33,8 @@ func TestFlagsReachTheLibrary(t *testing.T) {
 		src.Close()
 	}
 	// What lowers a guard has no variable (S7).
-	l := loginOf(t, []string{"probe", "--config-dir", "/d"}, []string{"EVERCRED_ALLOW_FILE_MOUNT=true", "EVERCRED_ALLOW_TOKEN_HOST=x.example", "EVERCRED_TOKEN_URL=https://x.example/t"})
-	if l.options.AllowFileMount || len(l.options.AllowHosts) > 0 {
+	l := loginOf(t, []string{"probe", "--config-dir", "/d"}, []string{"EVERCRED_ALLOW_FILE_MOUNT=true", "EVERCRED_ALLOW_ARGV=true", "EVERCRED_ALLOW_TOKEN_HOST=x.example", "EVERCRED_TOKEN_URL=https://x.example/t"})
+	if l.options.AllowFileMount || l.options.AllowArgv || len(l.options.AllowHosts) > 0 {
 		t.Error("a variable lowered a guard")
 	}
 	if _, err := new(app).open(&l); !errors.Is(err, evercred.ErrConfig) {

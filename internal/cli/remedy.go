@@ -75,6 +75,12 @@ func remedy(r evercred.Reason) string {
 		return "correct the variable or unset it"
 	case evercred.ReasonSettings:
 		return "correct the settings file or its permissions, or name the helper's command with --helper"
+	case evercred.ReasonKeychainLocked:
+		return "unlock it with `security unlock-keychain`, or work in the session of the Mac's own screen"
+	case evercred.ReasonKeychainFailed:
+		return "look for a prompt on the Mac's screen, and try again"
+	case evercred.ReasonKeychainSize:
+		return "let its owner renew it with --refresh owner, or accept with --allow-argv that other processes of yours can see it"
 	case evercred.ReasonConflict:
 		return "try again"
 	}

@@ -13,6 +13,7 @@ type Attempt struct {
 	corrupt bool
 	ours    bool // begun by this process: then what is not noted did not happen
 	tape    tape
+	seal    func(off int64, p []byte) ([]byte, error) // nil: the answer is kept in clear
 
 	mu     sync.Mutex
 	sends  []send
@@ -59,9 +60,21 @@ func (a *Attempt) Append(p []byte) error {
 	}
 	s.raw = append(s.raw, p...)
 	if a.broken == nil {
-		a.broken = a.frame(frameData, p)
+		a.broken = a.piece(p)
 	}
 	return a.broken
+}
+
+// piece writes a piece of the answer, sealed where answers are.
+func (a *Attempt) piece(p []byte) error {
+	if a.seal == nil {
+		return a.frame(frameData, p)
+	}
+	sealed, err := a.seal(a.off, p)
+	if err != nil {
+		return err
+	}
+	return a.frame(frameSeal, sealed)
 }
 
 // Finish ends an answer and makes it durable.

@@ -39,7 +39,10 @@ func (l *Ledger) load(id string) (*Attempt, error) {
 	default:
 		a.intent = intent
 	}
-	sends, good := parseFrames(b[headerSize:])
+	sends, good, err := parseFrames(b[headerSize:], l.opener(id))
+	if err != nil {
+		return nil, err
+	}
 	a.sends = sends
 	a.off += int64(good)
 	return a, nil
@@ -107,6 +110,15 @@ func (g *Guard) reopen(id string, closed bool) (*Attempt, error) {
 		return nil, err
 	}
 	a.tape = &reel{g: g, id: id}
+	if g.key != nil {
+		a.seal = func(off int64, p []byte) ([]byte, error) {
+			b, err := g.box(id)
+			if err != nil {
+				return nil, err
+			}
+			return b.seal(off, p)
+		}
+	}
 	return g.know(a), nil
 }
 
@@ -136,6 +148,14 @@ func (g *Guard) Begin(in Intent) (Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	a := &Attempt{intent: in, ours: true, off: headerSize}
+	if g.key != nil { // without it nothing may be spent
+		b, err := g.box(in.ID)
+		if err != nil {
+			return nil, err
+		}
+		a.seal = b.seal
+	}
 	f, err := g.create(g.openPath(in.ID))
 	if err != nil {
 		return nil, err
@@ -146,7 +166,8 @@ func (g *Guard) Begin(in Intent) (Record, error) {
 		return nil, err
 	}
 	g.keep(f)
-	return g.know(&Attempt{intent: in, ours: true, tape: &reel{g: g, id: in.ID, f: f}, off: headerSize}), nil
+	a.tape = &reel{g: g, id: in.ID, f: f}
+	return g.know(a), nil
 }
 
 func (g *Guard) prepare(f fsys.File, head []byte) error {

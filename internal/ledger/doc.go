@@ -7,7 +7,7 @@
 //	guard                the file that is locked; never unlinked
 //	holder               who holds the guard, and which stamps its locks bear
 //	memory               Memory
-//	attempt-ID.open      an attempt: intent, sends, answers
+//	attempt-ID.open      an attempt: intent, sends, answers (see Sealed)
 //	attempt-ID.closed    what remains of one: no secret
 //	redo                 both documents of a write in place, until it has ended
 //	tmp-*, lock-*        staging names; swept by whoever holds the guard

@@ -28,6 +28,7 @@ const (
 
 	frameSend = 'S' // time of the mark
 	frameData = 'D' // a piece of the answer
+	frameSeal = 'C' // a piece of the answer, sealed: nonce, text, tag (see Sealed)
 	frameEnd  = 'E' // time of the end, and how many bytes there were
 )
 
@@ -51,6 +52,7 @@ var (
 type send struct {
 	at    time.Time // zero: it was never marked
 	raw   []byte
+	dark  bool      // a piece cannot be unsealed: raw is what came before it
 	total int64     // bytes that came; at least those that are kept
 	end   time.Time // zero: the end was not seen
 }
@@ -103,7 +105,7 @@ func nextFrame(b []byte) (kind byte, payload []byte, size int, ok bool) {
 		return 0, nil, 0, false
 	}
 	n := binary.LittleEndian.Uint32(b[1:frameHead])
-	if n > keep {
+	if n > keep && (b[0] != frameSeal || n > keep+sealRoom) {
 		return 0, nil, 0, false
 	}
 	body := frameHead + int(n)
@@ -115,12 +117,28 @@ func nextFrame(b []byte) (kind byte, payload []byte, size int, ok bool) {
 }
 
 // parseFrames reads frames up to the first that is torn or unknown; good is
-// where that begins.
-func parseFrames(b []byte) (sends []send, good int) {
+// where that begins. open unseals a piece, errDark if nobody can; any other
+// error of it is returned.
+func parseFrames(b []byte, open func(off int64, sealed []byte) ([]byte, error)) (sends []send, good int, err error) {
 	for {
 		kind, payload, size, ok := nextFrame(b[good:])
+		if ok && kind == frameSeal && len(payload) >= sealRoom {
+			text, err := open(int64(headerSize+good), payload)
+			switch {
+			case err == nil:
+				kind, payload = frameData, text
+			case errors.Is(err, errDark): // it stands: what is written next goes behind it
+				s := current(&sends)
+				s.dark = true
+				s.total += int64(len(payload) - sealRoom)
+				good += size
+				continue
+			default:
+				return nil, 0, err
+			}
+		}
 		if !ok || !applyFrame(&sends, kind, payload) {
-			return sends, good
+			return sends, good, nil
 		}
 		good += size
 	}
@@ -137,7 +155,9 @@ func applyFrame(sends *[]send, kind byte, payload []byte) bool {
 		*sends = append(*sends, send{at: at})
 	case frameData:
 		s := current(sends)
-		s.raw = append(s.raw, payload...)
+		if !s.dark { // no answer has a hole in it
+			s.raw = append(s.raw, payload...)
+		}
 		s.total += int64(len(payload))
 	case frameEnd:
 		end, total, ok := parseStop(payload)

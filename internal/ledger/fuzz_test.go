@@ -33,6 +33,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte("S\x10"+end+"D\x03abcD\x01dE\x10"+end), []byte{})
 	f.Add([]byte("D\x03abcX\x01dD\x01e"), make([]byte, 40))
 	f.Add([]byte("E\x02xxS\x00"), appendFrame(nil, frameData, []byte("abc"))[:9])
+	f.Add([]byte("S\x10"+end+"C\x1eaaaaaaaaaaaabbbbbbbbbbbbbbbbcdC\x03abc"), []byte{})
 	f.Add([]byte{}, []byte("D\x00\x00\x00\x80aaaaaaaaa"))
 	f.Fuzz(func(t *testing.T, script, tail []byte) {
 		var file []byte
@@ -43,19 +44,25 @@ func FuzzFrames(f *testing.F) {
 		}
 		file = append(file, tail...)
 
-		sends, good := parseFrames(file)
+		sends, good, err := parseFrames(file, func(_ int64, p []byte) ([]byte, error) { return p[sealRoom:], nil })
+		if err != nil {
+			t.Fatal(err)
+		}
 		var raw []byte
 		for rest := file[:good]; len(rest) > 0; {
 			kind, payload, size, ok := nextFrame(rest)
 			if !ok || !bytes.Equal(rest[:size], appendFrame(nil, kind, payload)) {
 				t.Fatal("what was understood is no frame")
 			}
-			if kind == frameData {
+			switch kind {
+			case frameData:
 				raw = append(raw, payload...)
+			case frameSeal:
+				raw = append(raw, payload[sealRoom:]...)
 			}
 			rest = rest[size:]
 		}
-		if kind, payload, _, ok := nextFrame(file[good:]); ok && (kind == frameData || len(payload) == stopSize && (kind == frameSend || kind == frameEnd)) {
+		if kind, payload, _, ok := nextFrame(file[good:]); ok && (kind == frameData || kind == frameSeal && len(payload) >= sealRoom || len(payload) == stopSize && (kind == frameSend || kind == frameEnd)) {
 			t.Fatal("stopped before a good frame")
 		}
 		for _, s := range sends {

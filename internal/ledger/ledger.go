@@ -36,6 +36,7 @@ type Ledger struct {
 	root string // dir/.evercred
 	path string // dir/.evercred/NAME
 	s    seam.Seams
+	key  Key // nil: answers are kept in clear
 }
 
 // Open names the ledger of the document dir/name; dir is a real directory, not
@@ -58,18 +59,26 @@ func (l *Ledger) Exists() (bool, error) {
 }
 
 // Pending reports whether an open attempt holds an answer. What cannot be read
-// cannot be recovered either, so it is not pending; Attempts says why.
+// cannot be recovered either, so it is not pending; Attempts says why. Of a
+// sealed answer whose key cannot be had now that is not known: an error.
 func (l *Ledger) Pending() (bool, error) {
 	ids, err := l.list()
 	if err != nil {
 		return false, err
 	}
 	for _, id := range ids.open {
-		if a, err := l.load(id); err == nil && !ids.closed[id] && !a.corrupt && a.HasAnswer() {
+		if ids.closed[id] {
+			continue
+		}
+		a, lerr := l.load(id)
+		switch {
+		case errors.Is(lerr, errAway):
+			err = lerr
+		case lerr == nil && !a.corrupt && a.HasAnswer():
 			return true, nil
 		}
 	}
-	return false, nil
+	return false, err
 }
 
 // Remains reports whether anything is left that may hold a secret: an open

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+
+	"github.com/evercred/evercred/internal/fsys"
 )
 
 // maxSpent is how many spent fingerprints are remembered (DESIGN §6.2).
@@ -31,6 +33,17 @@ func (l *Ledger) Memory() (Memory, error) {
 		return Memory{Corrupt: true}, nil
 	}
 	return m, nil
+}
+
+// Noted describes the file that the memory is kept in: another one, or another
+// time, means that a process of ours noted something. The zero value where there
+// is none.
+func (l *Ledger) Noted() (fsys.Info, error) {
+	i, err := l.s.FS.Lstat(l.file(memoryName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fsys.Info{}, nil
+	}
+	return i, err
 }
 
 // SetMemory replaces the memory, all but its Sights, at once. A change of what

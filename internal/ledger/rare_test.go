@@ -263,7 +263,7 @@ func TestHeaderOfNoVersionIsCorrupt(t *testing.T) {
 func TestFramesThatMakeNoSense(t *testing.T) {
 	good := appendFrame(nil, frameData, []byte("a"))
 	for _, kind := range []byte{frameSend, frameEnd, 'X'} {
-		sends, n := parseFrames(append(appendFrame(good, kind, []byte("short")), good...))
+		sends, n, _ := parseFrames(append(appendFrame(good, kind, []byte("short")), good...), nil)
 		if n != len(good) || len(sends) != 1 || string(sends[0].raw) != "a" {
 			t.Errorf("%c: %d of %d, %+v", kind, n, len(good), sends)
 		}

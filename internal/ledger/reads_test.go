@@ -310,11 +310,11 @@ func TestCountOfAnAnswer(t *testing.T) {
 	file := appendFrame(nil, frameSend, appendStop(time.Unix(1, 0), 0))
 	file = appendFrame(file, frameData, []byte("abc"))
 	file = appendFrame(file, frameData, []byte("de"))
-	sends, _ := parseFrames(file)
+	sends, _, _ := parseFrames(file, nil)
 	if s := sends[0]; s.total != 5 || string(s.raw) != "abcde" || !s.end.IsZero() || !s.at.Equal(time.Unix(1, 0)) {
 		t.Errorf("%+v", s)
 	}
-	sends, _ = parseFrames(appendFrame(file, frameEnd, appendStop(time.Unix(2, 0), 9)))
+	sends, _, _ = parseFrames(appendFrame(file, frameEnd, appendStop(time.Unix(2, 0), 9)), nil)
 	if s := sends[0]; s.total != 9 || !s.end.Equal(time.Unix(2, 0)) {
 		t.Errorf("%+v", s)
 	}

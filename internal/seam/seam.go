@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/evercred/evercred/internal/fsys"
@@ -24,6 +25,12 @@ type Seams struct {
 	Rand  io.Reader
 	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
 	Procs procid.Table
+
+	// Security is the program that keeps the keychain, and System the operating
+	// system by whose rules an owner's login is found (runtime.GOOS). With them the
+	// tests of other systems go the ways of macOS.
+	Security string
+	System   string
 }
 
 // Filled returns s with every missing member set to the real thing.
@@ -50,6 +57,12 @@ func (s *Seams) Filled() Seams {
 	}
 	if f.Procs == nil {
 		f.Procs = procid.System{}
+	}
+	if f.Security == "" {
+		f.Security = "/usr/bin/security"
+	}
+	if f.System == "" {
+		f.System = runtime.GOOS
 	}
 	return f
 }

@@ -58,6 +58,11 @@ type Protocol struct {
 	LifetimeUnknown time.Duration // assumed for a token whose lifetime the endpoint did not say
 	LifetimeMax     time.Duration // a longer lifetime is not believed
 	DeadlineWarning time.Duration // how long before the login's own end we say so
+
+	// The keychain program (INTEROP §7).
+	KeychainCall  time.Duration // how long one call may take: a prompt may wait where nobody sees it
+	KeychainEnd   time.Duration // from TERM to giving it up
+	KeychainProbe time.Duration // between two looks at an item that nothing else asks for
 }
 
 // Default returns the times of the design.
@@ -102,6 +107,10 @@ func Default() Protocol {
 		LifetimeUnknown: 1 * h,
 		LifetimeMax:     366 * 24 * h,
 		DeadlineWarning: 3 * 24 * h,
+
+		KeychainCall:  15 * s,
+		KeychainEnd:   2 * s,
+		KeychainProbe: 30 * s,
 	}
 }
 

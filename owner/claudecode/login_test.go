@@ -29,6 +29,7 @@ const (
 	dirVar   = "EVERCRED_TEST_DIR"
 	urlVar   = "EVERCRED_TEST_URL"
 	pointVar = "EVERCRED_TEST_POINT" // where it kills itself
+	toolVar  = "EVERCRED_TEST_TOOL"  // the stand-in for security: the child goes the ways of macOS
 )
 
 func TestMain(m *testing.M) {
@@ -49,7 +50,11 @@ func child() int {
 			}
 		})
 	}
-	src, err := claudecode.Open(&claudecode.Options{ConfigDir: os.Getenv(dirVar), TokenURL: os.Getenv(urlVar)})
+	opts := &claudecode.Options{ConfigDir: os.Getenv(dirVar), TokenURL: os.Getenv(urlVar)}
+	if tool := os.Getenv(toolVar); tool != "" {
+		opts.Seams = &seam.Seams{System: "darwin", Security: tool}
+	}
+	src, err := claudecode.Open(opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
@@ -147,7 +152,11 @@ func (l *login) command(point crash.Point) *exec.Cmd {
 
 func (l *login) child(point crash.Point) result {
 	l.t.Helper()
-	cmd := l.command(point)
+	return run(l.command(point))
+}
+
+// run awaits a child.
+func run(cmd *exec.Cmd) result {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	began := time.Now()

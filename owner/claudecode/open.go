@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/filestore"
 	"github.com/evercred/evercred/grant"
+	"github.com/evercred/evercred/keychain"
 )
 
 // The owner's endpoint and public client [seen, doc] (INTEROP §4).
@@ -44,6 +44,11 @@ type Options struct {
 	// our locks nor the owner's reach the other side of such a mount: see
 	// "not protected" in the README.
 	AllowFileMount bool
+	// AllowArgv refreshes a login in macOS's keychain that is too large for the
+	// input of the keychain program, about 1.9 KB: then it is an argument of it for
+	// a moment, which other processes of the same user can see. Elsewhere it means
+	// nothing.
+	AllowArgv bool
 	// LookupEnv is os.LookupEnv by default.
 	LookupEnv func(string) (string, bool)
 }
@@ -64,7 +69,7 @@ func Open(opts *Options) (*evercred.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.open(l.Document, runtime.GOOS == "darwin")
+	return o.open(l.Document, o.keychain(l))
 }
 
 // OpenFile makes a Source of a document of the CLI's at a path of your own. The
@@ -78,24 +83,40 @@ func OpenFile(path string, opts *Options) (*evercred.Source, error) {
 	if err != nil {
 		return nil, &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonUsage, What: "the path cannot be resolved", Where: path, Err: err}
 	}
-	return o.open(path, false)
+	return o.open(path, nil)
 }
 
-// open puts the parts together. On macOS the owner's file is only a fallback
-// for its keychain item (INTEROP §1), which may hold a newer login: as long as
-// nobody reads the item here, the file is followed and never refreshed.
-func (o Options) open(path string, keychain bool) (*evercred.Source, error) {
+// keychain is where macOS keeps the login; nil: another system.
+func (o Options) keychain(l Location) *keychain.Store {
+	if o.Seams.Filled().System != "darwin" {
+		return nil
+	}
+	opts := &keychain.Options{AllowArgv: o.AllowArgv, Owner: newLocks(l.Dir, o.Seams), Seams: o.Seams}
+	// What the keychain program finds the user's keychains by, and no secret.
+	for _, name := range []string{"HOME", "USER", "LOGNAME", "TMPDIR", "SECURITYSESSIONID", "__CF_USER_TEXT_ENCODING"} {
+		if value, ok := o.LookupEnv(name); ok {
+			opts.Env = append(opts.Env, name+"="+value)
+		}
+	}
+	return keychain.New(keychain.Item{Service: l.Service(), Account: Account(o.LookupEnv)}, l.Dir, opts)
+}
+
+// open puts the parts together. item is nil where there is no keychain.
+func (o Options) open(path string, item *keychain.Store) (*evercred.Source, error) {
 	refresher, err := o.refresher()
 	if err != nil {
 		return nil, err
 	}
-	o.ReadOnly = o.ReadOnly || keychain && !refresher.Local()
-	store := filestore.New(path, &filestore.Options{
+	file := filestore.New(path, &filestore.Options{
 		Private:        true,
 		AllowFileMount: o.AllowFileMount,
 		Owner:          newLocks(filepath.Dir(path), o.Seams),
 		Seams:          o.Seams,
 	})
+	var store evercred.Store = file
+	if item != nil {
+		store = &itemOrFile{item: item, file: file}
+	}
 	return evercred.New(store, Codec{}, refresher, &o.Options), nil
 }
 

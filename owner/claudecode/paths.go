@@ -1,9 +1,15 @@
 package claudecode
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os/user"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/evercred/evercred"
 )
@@ -98,6 +104,46 @@ func (e environment) resolve(l Location) (Location, error) {
 	}
 	l.Dir, l.Document = abs, filepath.Join(abs, documentName)
 	return l, nil
+}
+
+// Service is the owner's name of the keychain item that holds the login on macOS.
+// The variable as it was written is part of it, not the directory that it leads
+// to [many] (INTEROP §1); one that is defined and empty means the default
+// directory, and the name of that.
+func (l Location) Service() string {
+	const name = "Claude Code-credentials"
+	if l.Raw == "" {
+		return name
+	}
+	sum := sha256.Sum256(norm.NFC.Bytes([]byte(l.Raw)))
+	return name + "-" + hex.EncodeToString(sum[:4])
+}
+
+// plainAccount are the names that the owner uses as they are [few] (INTEROP §1).
+var plainAccount = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// Account is the account of that item. lookup is os.LookupEnv or its like; the
+// system is asked only where USER says nothing.
+func Account(lookup func(string) (string, bool)) string { return account(lookup, systemUser) }
+
+func account(lookup func(string) (string, bool), system func() string) string {
+	name, _ := lookup("USER")
+	if name == "" {
+		name = system()
+	}
+	if !plainAccount.MatchString(name) {
+		return "claude-code-user"
+	}
+	return name
+}
+
+// systemUser is empty where the system does not know.
+func systemUser() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.Username
 }
 
 // doubt warns of a directory that the shell should have completed.
