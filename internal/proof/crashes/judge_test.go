@@ -112,8 +112,9 @@ func (m *machine) document(inPlace bool) string {
 // recovered judges the ordinary case: the next process wants a token.
 func (m *machine) recovered(f *findings, s scene, c crash, asked int, r evercred.Refreshed, err error) string {
 	stored, serr := m.stored()
-	late := s.inPlace && serr != nil && err == nil
-	for n := 0; late && serr != nil && n < patience; n++ {
+	behind := func() bool { return serr != nil || !m.server.Alive(stored.Refresh.Reveal()) }
+	late := s.inPlace && err == nil && behind()
+	for n := 0; late && behind() && n < patience; n++ {
 		// The new token is served from the redo record at once; the file is mended
 		// when a dead process's lock on it has grown old.
 		time.Sleep(20 * time.Second)
