@@ -22,8 +22,11 @@ func controls() []suite.Control {
 			"grant/parse.go", `case !r.closed && refresh == "":`, "case false:"),
 		without("half a refusal convicts", "refusal",
 			"grant/parse.go", "case r.cut || r.members.cut:\n\t\treturn evercred.Unknown", "case false:"),
-		without("a resend after a 400", strict,
-			decide, "s.After = AfterRefusal", "s.After, s.Sends = AfterUnknown, s.Sends+1"),
+		{Rule: "a resend after a 400", Only: strict, Edits: []suite.Edit{
+			{File: decide, Old: "s.After = AfterRefusal", New: "s.After, s.Sends = AfterUnknown, s.Sends+1"},
+			// The memory would stop it too.
+			{File: decide, Old: "cause != None { // learned by", New: "cause == Bug { // learned by"},
+		}},
 		without("no repeat after an unknown outcome", "answer, idempotent, length",
 			decide, "return MaxRepeats", "return 0"),
 		without("what was never sent rests like what was", "connect refused",
