@@ -3,10 +3,6 @@ package sources
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os/exec"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,55 +11,7 @@ import (
 	"github.com/evercred/evercred/internal/decide"
 	"github.com/evercred/evercred/internal/ledger"
 	"github.com/evercred/evercred/internal/seam"
-	"github.com/evercred/evercred/owner/anthropic"
-	"github.com/evercred/evercred/owner/claudecode"
 )
-
-// The owner's command gets so long to end, and after a SIGTERM so long again. It
-// is generous: a claude that is ended in the middle of its refresh loses the
-// answer (INTEROP §3). It never gets a SIGKILL.
-const (
-	ownerPatience = time.Minute
-	ownerGrace    = 10 * time.Second
-)
-
-// ownersCommand is what refreshes a login at its owner (INTEROP §8).
-type ownersCommand struct {
-	argv  []string
-	env   []string // for the command, as NAME=value
-	store string   // the document that it renews
-}
-
-// claudeCommand refreshes a token that has expired, and only then [seen].
-func claudeCommand(o *Options, at claudecode.Location) *ownersCommand {
-	c := &ownersCommand{argv: []string{"claude", "auth", "status"}, store: at.Document}
-	// With one of these in its environment it would look at no login at all.
-	c.env = o.environ(claudecode.Shadows(o.LookupEnv)...)
-	if o.ConfigDir != "" {
-		c.env = append(c.env, claudecode.VarConfigDir+"="+o.ConfigDir)
-	}
-	return c
-}
-
-// antCommand prints the token as well; that goes to nobody.
-func antCommand(o *Options, p *anthropic.Profile) *ownersCommand {
-	return &ownersCommand{
-		argv:  []string{"ant", "auth", "print-credentials", "--access-token"},
-		store: p.Credentials,
-		env: append(o.environ(variables[:]...),
-			anthropic.VarConfigDir+"="+p.Location.Dir, anthropic.VarProfile+"="+p.Location.Profile),
-	}
-}
-
-// environ is that of the caller without some variables.
-func (o *Options) environ(without ...string) []string {
-	return slices.DeleteFunc(o.Environ(), func(entry string) bool {
-		name, _, _ := strings.Cut(entry, "=")
-		return slices.Contains(without, name)
-	})
-}
-
-func (c *ownersCommand) String() string { return "`" + strings.Join(c.argv, " ") + "`" }
 
 // delegate is a login that its owner renews: when it has ended, the owner's own
 // command is run, under our guard, so that a thousand processes run one. Whether
@@ -71,11 +19,13 @@ func (c *ownersCommand) String() string { return "`" + strings.Join(c.argv, " ")
 type delegate struct {
 	*evercred.Source // read-only
 	command          *ownersCommand
-	ledger           *ledger.Ledger
+	store            *filestore.Store // for its guard and ledger; without the owner's locks, which the command takes
 	seams            seam.Seams
 
-	mu  sync.Mutex
-	run *ownersRun // nil: none is under way
+	mu      sync.Mutex
+	run     *ownersRun // nil: none is under way
+	closed  bool
+	refused string // fingerprint of the token that a server refused last
 }
 
 // ownersRun is one run, shared by all its callers; err is set when done is closed.
@@ -85,51 +35,53 @@ type ownersRun struct {
 }
 
 func newDelegate(src *evercred.Source, c *ownersCommand, s *seam.Seams) *delegate {
-	return &delegate{Source: src, command: c, seams: s.Filled(), ledger: filestore.New(c.store, &filestore.Options{Seams: s}).Ledger()}
+	return &delegate{Source: src, command: c, store: filestore.New(c.store, &filestore.Options{Seams: s}), seams: s.Filled()}
 }
 
 func (d *delegate) Token(ctx context.Context) (evercred.Token, error) {
 	t, err := d.Source.Token(ctx)
-	if err == nil || !d.due(err) {
+	if !due(err) {
 		return t, err
 	}
-	if err := d.renew(ctx); err != nil {
+	d.mu.Lock()
+	refused := d.refused
+	d.mu.Unlock()
+	if err := d.renew(ctx, refused); err != nil {
 		return evercred.Token{}, err
 	}
 	return d.Source.Token(ctx)
 }
 
 // Refresh with force runs the owner's command even if the token has not ended.
-// Claude Code's then does nothing.
+// Claude Code's then does nothing, and that is an error.
 func (d *delegate) Refresh(ctx context.Context, force bool) (evercred.Refreshed, error) {
 	r, err := d.Source.Refresh(ctx, false)
-	if !force && !d.due(err) {
+	if !due(err) && (!force || err != nil) {
 		return r, err
 	}
-	if err := d.renew(ctx); err != nil {
-		return evercred.Refreshed{Token: r.Token, Err: err}, orNil(err, r.Token)
+	if err := d.renew(ctx, r.Token.Fingerprint()); err != nil {
+		if r.Token.IsZero() {
+			return evercred.Refreshed{}, err
+		}
+		return evercred.Refreshed{Token: r.Token, Err: err}, nil
 	}
 	r, err = d.Source.Refresh(ctx, false)
 	r.Adopted = err == nil
 	return r, err
 }
 
-// orNil: a token that is still good is served whatever became of its renewal.
-func orNil(err error, t evercred.Token) error {
-	if t.IsZero() {
-		return err
-	}
-	return nil
+func (d *delegate) Reject(t evercred.Token) {
+	d.mu.Lock()
+	d.refused = t.Fingerprint()
+	d.mu.Unlock()
+	d.Source.Reject(t)
 }
 
-// due: nothing but a renewal would help.
-func (d *delegate) due(err error) bool {
-	var e *evercred.Error
-	return errors.As(err, &e) && e.Reason == evercred.ReasonReadOnly
-}
-
+// Close waits for the run that is under way, which may take as long as
+// run says: the guard must outlast it.
 func (d *delegate) Close() error {
 	d.mu.Lock()
+	d.closed = true
 	run := d.run
 	d.mu.Unlock()
 	if run != nil {
@@ -138,15 +90,26 @@ func (d *delegate) Close() error {
 	return d.Source.Close()
 }
 
-// renew joins the run, or begins it. ctx bounds the caller's wait alone.
-func (d *delegate) renew(ctx context.Context) error {
+// due: nothing but a renewal would help.
+func due(err error) bool {
+	var e *evercred.Error
+	return errors.As(err, &e) && e.Reason == evercred.ReasonReadOnly
+}
+
+// renew joins the run, or begins it, to replace the token with the fingerprint
+// old and any that has ended. ctx bounds the caller's wait alone.
+func (d *delegate) renew(ctx context.Context, old string) error {
 	d.mu.Lock()
 	run := d.run
 	if run == nil {
+		if d.closed {
+			d.mu.Unlock()
+			return &evercred.Error{Kind: evercred.ErrClosed, Reason: evercred.ReasonClosed, What: "the source was closed"}
+		}
 		run = &ownersRun{done: make(chan struct{})}
 		d.run = run
 		go func() {
-			run.err = d.once(context.WithoutCancel(ctx))
+			run.err = d.once(context.WithoutCancel(ctx), old)
 			d.mu.Lock()
 			d.run = nil
 			d.mu.Unlock()
@@ -162,71 +125,99 @@ func (d *delegate) renew(ctx context.Context) error {
 	}
 }
 
-// once runs the command under the guard, unless somebody has renewed the login
-// while it was waited for, or the command has failed just now.
-func (d *delegate) once(ctx context.Context) error {
+// once runs the command under the guard, unless somebody renewed the login
+// before, it is none that a renewal helps, or the command failed just now.
+func (d *delegate) once(ctx context.Context, old string) error {
+	if done, err := d.settled(ctx, old); done || err != nil {
+		return err
+	}
+	program, err := d.command.find()
+	if err != nil { // nothing that other processes should remember: they may have another PATH
+		return d.failure("the owner's command cannot be run", time.Time{}, err)
+	}
+	wait, cancel := context.WithTimeout(ctx, d.seams.Times.OwnerPatience+d.seams.Times.OwnerGrace)
+	defer cancel()
+	lock, err := d.store.Lock(wait)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock() // an error leaves the holder line behind, and that is all
+	if done, err := d.settled(ctx, old); done || err != nil {
+		return err
+	}
 	before, err := d.Status(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, ownerPatience)
-	defer cancel()
-	guard, err := d.ledger.Guard(ctx)
-	if err != nil {
-		return &evercred.Error{Kind: evercred.ErrLocked, Reason: evercred.ReasonLocked, What: "another process is renewing the login", Where: d.command.store, Err: err}
-	}
-	defer guard.Release()
-	now, err := d.Status(ctx)
-	if err != nil || now.Access != before.Access {
+	guard := lock.(interface{ Guard() *ledger.Guard }).Guard()
+	if err := d.unsent(guard, before); err != nil {
 		return err
 	}
-	memory, err := d.ledger.Memory()
-	if err != nil {
-		return err
-	}
-	if c := memory.Cooldown; c != nil && memory.Print == now.Refresh && c.Reason == string(evercred.ReasonOwner) && d.seams.Clock.Now().Before(c.Until) {
-		return d.failure("the owner's command has not renewed the login a moment ago", c.Until, nil)
-	}
-	ran := d.command.run()
+	ran := d.command.run(program, *d.seams.Times)
 	after, err := d.Status(ctx)
 	if err == nil && after.Access != before.Access {
-		return nil
+		return nil // renewed, or taken away: the next look says which
 	}
-	memory = decide.Remember(memory, decide.Lesson{Kind: decide.LearnForeign},
-		decide.Note{Now: d.seams.Clock.Now(), Print: now.Refresh, Foreign: string(evercred.ReasonOwner)}, *d.seams.Times)
-	if err := guard.SetMemory(memory); err != nil {
-		ran = errors.Join(ran, err)
+	until, err := d.remember(guard, before.Refresh)
+	return d.failure("the owner's command has not renewed the login", until, errors.Join(ran, err))
+}
+
+// settled reports that there is nothing to do, because the store holds a good
+// token other than old; or, by its error, that there is nothing that may be done.
+func (d *delegate) settled(ctx context.Context, old string) (bool, error) {
+	st, err := d.Status(ctx)
+	if err != nil {
+		return false, err
 	}
-	return d.failure("the owner's command has not renewed the login", memory.Cooldown.Until, ran)
+	hopeless := func(kind error, reason evercred.Reason, what string) (bool, error) {
+		return false, &evercred.Error{Kind: kind, Reason: reason, What: what, Where: st.Place}
+	}
+	switch c := st.Ledger; {
+	case st.Usable && st.Access != old:
+		return true, nil
+	case st.State == evercred.StateNoRenewal:
+		return hopeless(evercred.ErrLoginRequired, evercred.ReasonNoRefresh, "the login holds no refresh token, so its owner cannot renew it either")
+	case st.State == evercred.StateBlanked, st.State == evercred.StateLoggedOut, st.State == evercred.StateUnreadable:
+		return true, nil // the next look says so
+	case !st.Renewable:
+		return hopeless(evercred.ErrLoginRequired, evercred.ReasonRefused, "the login is past its deadline, or its refresh token was spent or refused")
+	case !c.CooldownUntil.IsZero() && c.CooldownWhy == evercred.ReasonOwner:
+		return false, d.failure("the owner's command has not renewed the login a moment ago", c.CooldownUntil, nil)
+	case !c.CooldownUntil.IsZero():
+		return false, &evercred.Error{Kind: evercred.ErrUnavailable, Reason: c.CooldownWhy, What: "a refresh failed a moment ago, and the owner's would too", Where: st.Place, RetryAt: c.CooldownUntil}
+	}
+	return false, nil
+}
+
+// unsent refuses a login whose refresh token we have sent ourselves, with an
+// outcome that is not known or not saved: the owner would send it once more, and
+// the reuse of a spent token may end the login.
+func (d *delegate) unsent(guard *ledger.Guard, st evercred.Status) error {
+	records, err := guard.Attempts()
+	if err != nil {
+		return &evercred.Error{Kind: evercred.ErrUnsafe, Reason: evercred.ReasonCannotLock, What: "the ledger cannot be read, so nobody can tell what was sent", Where: guard.Path(), Err: err}
+	}
+	for _, r := range records {
+		if r.Intent().Refresh == st.Refresh && !r.NeverSent(guard.BootID()) {
+			return &evercred.Error{Kind: evercred.ErrUnavailable, Reason: evercred.ReasonUnknownOutcome, What: "evercred has sent this refresh token itself and must conclude that first (without --refresh owner)", Where: st.Place}
+		}
+	}
+	return nil
+}
+
+// remember keeps all processes from running the command again at once.
+func (d *delegate) remember(guard *ledger.Guard, refresh string) (until time.Time, err error) {
+	memory, err := guard.Memory()
+	if err != nil {
+		return time.Time{}, err
+	}
+	memory = decide.Remember(memory, decide.Lesson{Kind: decide.LearnForeign}, decide.Note{
+		Now: d.seams.Clock.Now(), Print: refresh, What: d.command.String(), Foreign: string(evercred.ReasonOwner),
+		Jitter: func(most time.Duration) time.Duration { return d.seams.Jitter(0, most) },
+	}, *d.seams.Times)
+	return memory.Cooldown.Until, guard.SetMemory(memory)
 }
 
 func (d *delegate) failure(what string, until time.Time, err error) error {
 	return &evercred.Error{Kind: evercred.ErrUnavailable, Reason: evercred.ReasonOwner, What: what, Where: d.command.String(), RetryAt: until, Err: err}
-}
-
-// run runs the command with nothing to read and nobody to listen. Its end is no
-// verdict; an error only says why the store may be as it was.
-func (c *ownersCommand) run() error {
-	cmd := exec.Command(c.argv[0], c.argv[1:]...)
-	cmd.Env = c.env
-	alone(cmd)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	for _, step := range []struct {
-		wait time.Duration
-		then func()
-	}{{ownerPatience, func() { terminate(cmd.Process) }}, {ownerGrace, func() {}}} {
-		timer := time.NewTimer(step.wait)
-		select {
-		case err := <-ended:
-			timer.Stop()
-			return err
-		case <-timer.C:
-			step.then()
-		}
-	}
-	return fmt.Errorf("it did not end within %v, nor after SIGTERM, and was left alone", ownerPatience)
 }

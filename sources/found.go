@@ -27,10 +27,11 @@ type Found struct {
 	Warnings []string
 }
 
-// look takes in what came of a look at the place.
+// look takes in what came of a look at the place. Where no home is known, there
+// is no file of the user's either.
 func (f *Found) look(err error) {
 	f.Err = err
-	if errors.Is(err, evercred.ErrNotFound) {
+	if errors.Is(err, evercred.ErrNotFound) || reasonOf(err) == evercred.ReasonNoHome {
 		f.Present = false
 	}
 	var e *evercred.Error

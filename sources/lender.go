@@ -19,7 +19,8 @@ type Lender interface {
 	Status(ctx context.Context) (evercred.Status, error)
 	// Follow is evercred.Source.Follow.
 	Follow(ctx context.Context, see func(evercred.Status) (done bool)) error
-	// Close is evercred.Source.Close.
+	// Close is evercred.Source.Close, which also waits for the owner's command if
+	// that is running. A source that keeps no store has nothing to close.
 	Close() error
 }
 
@@ -29,6 +30,7 @@ type given struct {
 	evercred.Provider
 	status evercred.Status
 	pinned bool // the token is never another
+	grants bool // a token comes from an endpoint
 }
 
 func (g given) Reject(t evercred.Token) {
@@ -40,12 +42,17 @@ func (g given) Reject(t evercred.Token) {
 // Refresh with force asks the provider anew; a token of the environment stays
 // what it is.
 func (g given) Refresh(ctx context.Context, force bool) (evercred.Refreshed, error) {
-	t, err := g.Token(ctx)
-	if err == nil && force && !g.pinned {
-		g.Reject(t)
-		t, err = g.Token(ctx)
+	anew := force && !g.pinned
+	if anew {
+		// Whoever has no time gets what is at hand, and sets nothing going.
+		hurried, cancel := context.WithCancel(ctx)
+		cancel()
+		if old, err := g.Token(hurried); err == nil {
+			g.Reject(old)
+		}
 	}
-	return evercred.Refreshed{Token: t, Granted: err == nil && force && !g.pinned}, err
+	t, err := g.Token(ctx)
+	return evercred.Refreshed{Token: t, Granted: err == nil && anew && g.grants}, err
 }
 
 // Status tells what was known when the source was opened. A token that does not
@@ -53,7 +60,7 @@ func (g given) Refresh(ctx context.Context, force bool) (evercred.Refreshed, err
 func (g given) Status(ctx context.Context) (evercred.Status, error) {
 	st := g.status
 	if !g.pinned {
-		st.State, st.Renewable = evercred.StateOnDemand, true
+		st.State, st.Renewable = evercred.StateOnDemand, st.Err == nil
 		return st, ctx.Err()
 	}
 	t, err := g.Token(ctx)
@@ -76,3 +83,8 @@ func (g given) Follow(ctx context.Context, see func(evercred.Status) (done bool)
 }
 
 func (g given) Close() error { return nil }
+
+// barred is the provider of a source that could lend by a grant only, and may not.
+type barred struct{ err error }
+
+func (b barred) Token(context.Context) (evercred.Token, error) { return evercred.Token{}, b.err }

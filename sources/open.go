@@ -1,7 +1,10 @@
 package sources
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/evercred/evercred"
@@ -61,9 +64,16 @@ type Renewal string
 
 // The renewals. Only Self makes a grant of ours.
 const (
-	Self  Renewal = "self"
-	Owner Renewal = "owner" // the owner's own command, run by us; see delegate.go
-	Never Renewal = "never" // ReadOnly: follow what the owner writes
+	Self Renewal = "self"
+	// Owner runs the owner's own command when the login has ended: `claude auth
+	// status`, `ant auth print-credentials` (INTEROP §8). It gets a minute, then a
+	// SIGTERM, and never a SIGKILL. A file of one's own and federation have no such
+	// command: ErrConfig (ReasonUsage).
+	Owner Renewal = "owner"
+	// Never is ReadOnly: follow what the owner writes. An exchange of federation is
+	// a grant too (RFC 7523 §2.1), so there is no token of that: ErrUnavailable
+	// (ReasonReadOnly). A helper is run all the same; what it does is its own.
+	Never Renewal = "never"
 )
 
 // Source is one that was opened.
@@ -78,11 +88,16 @@ type Source struct {
 // Open opens a source by its name. With Auto it is the first that is present, and
 // Claude Code's login if none is.
 //
-// ErrConfig (ReasonUsage): no such name. Otherwise the errors of the source: one
+// ErrConfig (ReasonUsage): no such name, or no such Renewal. Otherwise the errors of the source: one
 // that is present and broken is an error, also for Auto. That a named source is
 // absent shows here as ErrNotFound, or later in Token if somebody may yet log in.
 func Open(name string, opts *Options) (*Source, error) {
 	o := filled(opts)
+	switch o.Renewal {
+	case "", Self, Owner, Never:
+	default:
+		return nil, usage("a login is renewed by self, owner or never", string(o.Renewal))
+	}
 	if name == Auto {
 		return o.auto()
 	}
@@ -114,6 +129,8 @@ func Valid(name string) error {
 	switch {
 	case kind == File && which == "":
 		return unnamed(name, "a path is missing: file:PATH")
+	case kind == Profile && more && which == "":
+		return unnamed(name, "a name is missing: profile:NAME")
 	case kind == File, kind == Profile && which != "", kind == Env && isVariable(which):
 		return nil
 	case kind == Env && more:
@@ -129,7 +146,11 @@ func Valid(name string) error {
 }
 
 func unnamed(name, what string) error {
-	return &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonUsage, What: "no source has this name: " + what, Where: name}
+	return usage("no source has this name: "+what, name)
+}
+
+func usage(what, where string) error {
+	return &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonUsage, What: what, Where: where}
 }
 
 // candidate is a place that was looked at. lend opens it, and reads nothing that
@@ -180,14 +201,7 @@ func (o *Options) named(name string) (candidate, error) {
 // variables are those that hold a token themselves, the strongest first.
 var variables = [...]string{claudecode.VarAuthToken, claudecode.VarAPIKey, claudecode.VarOAuthToken}
 
-func isVariable(name string) bool {
-	for _, v := range variables {
-		if name == v {
-			return true
-		}
-	}
-	return false
-}
+func isVariable(name string) bool { return slices.Contains(variables[:], name) }
 
 func (o *Options) variable(name string) candidate {
 	value, _ := o.LookupEnv(name)
@@ -197,7 +211,7 @@ func (o *Options) variable(name string) candidate {
 		if err != nil {
 			return nil, err
 		}
-		return given{p, evercred.Status{Place: name}, true}, nil
+		return given{Provider: p, status: evercred.Status{Place: name}, pinned: true}, nil
 	}
 	if !c.Present {
 		c.Err = absent("the variable is not set", name)
@@ -228,20 +242,43 @@ func (o *Options) helper() candidate {
 		if err != nil {
 			return nil, err
 		}
-		return given{h, evercred.Status{Place: c.Place}, false}, nil
+		return given{Provider: h, status: evercred.Status{Place: c.Place}}, nil
 	}
 	return c
 }
 
+// setting finds the apiKeyHelper of the settings. Settings that a repository could
+// have brought are an error if they are there, because nobody can tell what the
+// user meant; what an administrator says comes before them.
 func (o *Options) setting() (claudecode.HelperSetting, error) {
 	s, err := claudecode.LocateSettings(o.LookupEnv, o.ConfigDir)
-	if err != nil {
-		return claudecode.HelperSetting{}, err
-	}
 	if o.Managed != nil {
 		s.Managed = o.Managed
 	}
-	return s.Helper()
+	s.Seams = o.Seams
+	doubtful := reasonOf(err) == evercred.ReasonSettings
+	if err != nil && !doubtful {
+		return claudecode.HelperSetting{}, err
+	}
+	user := s.User
+	if doubtful {
+		s.User = ""
+	}
+	found, none := s.Helper()
+	if doubtful && errors.Is(none, evercred.ErrNotFound) {
+		if _, absent := o.Seams.Filled().FS.Stat(user); !errors.Is(absent, fs.ErrNotExist) {
+			return found, err
+		}
+	}
+	return found, none
+}
+
+func reasonOf(err error) evercred.Reason {
+	var e *evercred.Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
 }
 
 func (o *Options) federation() candidate {
@@ -258,55 +295,78 @@ func (o *Options) exchange(cfg federation.Config, place string) (Lender, error) 
 		cfg.TokenURL = o.TokenURL
 	}
 	f, err := federation.New(cfg)
-	if err != nil {
+	var e *evercred.Error
+	switch {
+	case errors.As(err, &e) && e.Where == "":
+		located := *e
+		located.Where = place
+		return nil, &located
+	case err != nil:
 		return nil, err
+	case o.Renewal == Owner:
+		return nil, usage("federation has no owner that could renew it", place)
+	case o.ReadOnly:
+		err := &evercred.Error{Kind: evercred.ErrUnavailable, Reason: evercred.ReasonReadOnly, What: "an exchange is a grant, and none may be made", Where: place}
+		return given{Provider: barred{err}, status: evercred.Status{Place: place, Err: err}}, nil
 	}
-	return given{f, evercred.Status{Place: place}, false}, nil
+	return given{Provider: f, status: evercred.Status{Place: place}, grants: true}, nil
 }
 
 // profile is an Anthropic profile; its config file is read here, once.
 func (o *Options) profile(name string) candidate {
 	c := candidate{Found: Found{Name: Profile, Present: true}}
-	p, err := anthropic.Load(&anthropic.Options{
+	opts := &anthropic.Options{
 		Options: o.Options, Profile: name, TokenURL: o.TokenURL, AllowHosts: o.AllowHosts,
 		ClientID: o.ClientID, AllowFileMount: o.AllowFileMount, LookupEnv: o.LookupEnv,
-	})
-	if c.look(err); err != nil {
+	}
+	at, err := opts.Locate()
+	if err != nil {
+		c.look(err)
 		return c
 	}
-	c.Name, c.Why, c.Place = Profile+":"+p.Location.Profile, p.Location.ProfileFrom, p.Location.Config
+	c.Name, c.Why, c.Place, c.Warnings = Profile+":"+at.Profile, at.ProfileFrom, at.Config, at.Warnings
+	p, err := anthropic.LoadAt(at, opts)
+	if err != nil {
+		c.look(err)
+		c.Present = c.Present || at.ProfileFrom != "" // somebody wants this one and no other
+		return c
+	}
 	c.Warnings = p.Warnings
 	c.lend = func() (Lender, error) {
 		if p.Kind == anthropic.Federation {
-			return o.exchange(ofProfile(p, o.LookupEnv), c.Place)
+			return o.federated(p)
 		}
 		return o.owned(p.Open, antCommand(o, p))
 	}
 	return c
 }
 
-// ofProfile takes what the profile leaves out from the environment, as the
-// owner's clients do (INTEROP §6).
-func ofProfile(p *anthropic.Profile, lookup func(string) (string, bool)) federation.Config {
+// federated takes what the profile leaves out from the environment, as the
+// owner's clients do (INTEROP §6); all but the endpoint, see anthropic.Profile.
+func (o *Options) federated(p *anthropic.Profile) (Lender, error) {
 	or := func(value, variable string) string {
 		if value == "" {
-			value, _ = lookup(variable)
+			value, _ = o.LookupEnv(variable)
 		}
 		return value
 	}
+	endpoint, err := p.TokenURL()
+	if err != nil {
+		return nil, err
+	}
 	f := p.Federation()
 	cfg := federation.Config{
-		Identity:         federation.IdentityFromEnv(lookup),
+		Identity:         federation.IdentityFromEnv(o.LookupEnv),
 		RuleID:           or(f.RuleID, federation.VarRuleID),
 		OrganizationID:   or(f.OrganizationID, federation.VarOrganizationID),
 		ServiceAccountID: or(f.ServiceAccountID, federation.VarServiceAccountID),
 		WorkspaceID:      or(f.WorkspaceID, federation.VarWorkspaceID),
-		BaseURL:          p.BaseURL,
+		TokenURL:         endpoint,
 	}
 	if f.IdentityTokenFile != "" {
 		cfg.Identity = federation.IdentityFile(f.IdentityTokenFile)
 	}
-	return cfg
+	return o.exchange(cfg, p.Location.Config)
 }
 
 func (o *Options) claudeCode() candidate {
@@ -332,7 +392,7 @@ func (o *Options) owned(open func() (*evercred.Source, error), c *ownersCommand)
 	case o.Renewal != Owner:
 		return src, nil
 	case c == nil:
-		return nil, &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonUsage, What: "a file of one's own has no owner that could renew it"}
+		return nil, usage("a file of one's own has no owner that could renew it", "")
 	}
 	return newDelegate(src, c, o.Seams), nil
 }

@@ -41,6 +41,10 @@ type Protocol struct {
 	UnsentPause  []time.Duration // waits before the second and later such tries
 	Repeat       []time.Duration // waits before the same token is sent again after an unknown outcome
 
+	// The owner's own command (INTEROP §8).
+	OwnerPatience time.Duration // how long it may take
+	OwnerGrace    time.Duration // and how long after a SIGTERM, before it is left alone
+
 	// Memory.
 	CooldownLimitedMin, CooldownLimitedMax         time.Duration // after a 429
 	CooldownUnknownMin, CooldownUnknownMax         time.Duration // after an unknown outcome, doubling
@@ -87,6 +91,9 @@ func Default() Protocol {
 		UnsentWithin: 5 * s,
 		UnsentPause:  []time.Duration{300 * time.Millisecond, 1200 * time.Millisecond},
 		Repeat:       []time.Duration{1 * s, 4 * s, 12 * s},
+
+		OwnerPatience: 1 * m,
+		OwnerGrace:    10 * s,
 
 		CooldownLimitedMin:     1 * m,
 		CooldownLimitedMax:     1 * h,

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/evercred/evercred"
+	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/jsonedit"
 )
 
@@ -45,14 +46,14 @@ type config struct {
 
 // read fills p from its config file, with one stat and one read.
 func (p *Profile) read() error {
-	text, err := readFile(p.Location.Config)
+	file, err := fsys.ReadSmall(p.opts.Seams.Filled().FS, p.Location.Config, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &evercred.Error{Kind: evercred.ErrNotFound, Reason: evercred.ReasonNoProfile, What: "there is no profile " + p.Location.Profile, Where: p.Location.Config, Err: err}
 	}
 	if err != nil {
 		return unreadable("the profile cannot be read", p.Location.Config, err)
 	}
-	doc, err := jsonedit.Parse(text)
+	doc, err := jsonedit.Parse(file.Text)
 	if err != nil {
 		return unreadable("the profile is not sound JSON", p.Location.Config, err)
 	}

@@ -79,7 +79,7 @@ type Profile struct {
 // Load finds the profile and reads its config file: see Locate, and LoadAt.
 func Load(opts *Options) (*Profile, error) {
 	o := filled(opts)
-	l, err := Locate(o.LookupEnv, o.ConfigDir, o.Profile)
+	l, err := o.Locate()
 	if err != nil {
 		return nil, err
 	}

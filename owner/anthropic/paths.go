@@ -2,15 +2,13 @@ package anthropic
 
 import (
 	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 
 	"github.com/evercred/evercred"
+	"github.com/evercred/evercred/internal/fsys"
 )
 
 // The variables that say where a profile lives (INTEROP §6).
@@ -60,13 +58,20 @@ type Location struct {
 // directory is known. ReasonProfile: that is no name of a profile. ErrUnsafe:
 // active_config is there and cannot be read.
 func Locate(lookup func(string) (string, bool), configDir, profile string) (Location, error) {
-	return environment{lookup, runtime.GOOS}.locate(configDir, profile)
+	return environment{lookup, runtime.GOOS, fsys.Default()}.locate(configDir, profile)
+}
+
+// Locate is the function, with what o names.
+func (o Options) Locate() (Location, error) {
+	o = filled(&o)
+	return environment{o.LookupEnv, runtime.GOOS, o.Seams.Filled().FS}.locate(o.ConfigDir, o.Profile)
 }
 
 // environment is what the rules depend on.
 type environment struct {
 	lookup func(string) (string, bool)
 	goos   string
+	disk   fsys.FS
 }
 
 const fromOption = "option"
@@ -80,7 +85,7 @@ func (e environment) locate(configDir, profile string) (Location, error) {
 		return Location{}, &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonConfigDir, Where: dir,
 			What: "the directory of the profiles is relative and the current one is not known", Err: err}
 	}
-	if err := l.name(e.lookup, profile); err != nil {
+	if err := l.name(e, profile); err != nil {
 		return Location{}, err
 	}
 	l.Config = filepath.Join(l.Dir, configsName, l.Profile+".json")
@@ -132,21 +137,21 @@ func doubt(variable, raw, dir string) (Location, string, error) {
 }
 
 // name finds the profile's.
-func (l *Location) name(lookup func(string) (string, bool), option string) error {
+func (l *Location) name(e environment, option string) error {
 	if option != "" {
 		l.Profile, l.ProfileFrom = option, fromOption
 		return checkName(option, "the profile that was asked for")
 	}
-	if name, set := lookup(VarProfile); set {
+	if name, set := e.lookup(VarProfile); set {
 		l.Profile, l.ProfileFrom = name, VarProfile
 		return checkName(name, VarProfile)
 	}
 	path := filepath.Join(l.Dir, activeName)
-	text, err := readFile(path)
+	file, err := fsys.ReadSmall(e.disk, path, maxConfig)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unreadable("the file that names the active profile cannot be read", path, err)
 	}
-	if name := strings.TrimSpace(string(text)); name != "" {
+	if name := strings.TrimSpace(string(file.Text)); name != "" {
 		l.Profile, l.ProfileFrom = name, path
 		return checkName(name, path)
 	}
@@ -185,33 +190,3 @@ func notInName(r rune) bool {
 // maxConfig is the largest active_config or config file that is read; a real one
 // has under 1 KB.
 const maxConfig = 1 << 20
-
-var (
-	errNoFile   = errors.New("it is not a regular file")
-	errTooLarge = errors.New("it is larger than 1 MiB")
-)
-
-// readFile reads a small file of the owner's that holds no secret; links are
-// followed, as by the owner's clients. What stands in its place is asked before
-// it is opened, and opening does not block: it may be exchanged between.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errNoFile
-	case info.Size() > maxConfig:
-		return nil, errTooLarge
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if len(text) > maxConfig {
-		return nil, errTooLarge
-	}
-	return text, err
-}

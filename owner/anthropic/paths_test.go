@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/evercred/evercred"
+	"github.com/evercred/evercred/internal/fsys"
 )
 
 // variables is an environment.
@@ -59,7 +60,7 @@ func TestLocateDirectory(t *testing.T) { // INTEROP §6
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			l, err := environment{test.env.lookup, test.goos}.locate(test.option, "")
+			l, err := environment{test.env.lookup, test.goos, fsys.Default()}.locate(test.option, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +91,7 @@ func TestLocateWithoutDirectory(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := environment{test.env.lookup, test.goos}.locate("", "")
+			_, err := environment{test.env.lookup, test.goos, fsys.Default()}.locate("", "")
 			check(t, err, evercred.ErrConfig, test.reason, test.where)
 		})
 	}

@@ -2,17 +2,18 @@ package claudecode
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/evercred/evercred"
-	"github.com/evercred/evercred/filestore"
 	"github.com/evercred/evercred/internal/fsys"
+	"github.com/evercred/evercred/internal/seam"
 )
 
 // maxSettings is more than any settings file has.
@@ -26,6 +27,8 @@ type Settings struct {
 	Managed []string
 	// User is the user's own.
 	User string
+	// Seams are for this module's own tests; leave it nil.
+	Seams *seam.Seams
 }
 
 // HelperSetting is an apiKeyHelper as it was found.
@@ -40,9 +43,12 @@ type HelperSetting struct {
 // VarStorageDir moves the login and not the settings. lookup is os.LookupEnv or
 // its like. Beside it the current directory is read, and no file.
 //
-// ErrConfig: as Locate. ErrUnsafe with ReasonSettings: the directory of the user's
+// Where the home directory is not known, there are no settings of the user.
+//
+// ErrConfig: as Locate otherwise. ErrUnsafe with ReasonSettings: the directory of the user's
 // settings is relative, or lies in the working directory: what is there may have
 // come with a repository. A home directory that one works in is no such place.
+// Beside ErrUnsafe the Settings name the files all the same.
 func LocateSettings(lookup func(string) (string, bool), configDir string) (Settings, error) {
 	return environment{lookup, runtime.GOOS}.settings(configDir)
 }
@@ -54,24 +60,29 @@ func (e environment) settings(configDir string) (Settings, error) {
 		}
 		return e.lookup(name)
 	}, e.goos}
+	s := Settings{Managed: e.managed()}
 	l, err := settings.locate(configDir)
-	if err != nil {
+	var reason *evercred.Error
+	switch {
+	case errors.As(err, &reason) && reason.Reason == evercred.ReasonNoHome:
+		return s, nil
+	case err != nil:
 		return Settings{}, err
 	}
-	s := Settings{Managed: e.managed(), User: filepath.Join(l.Dir, "settings.json")}
+	s.User = filepath.Join(l.Dir, "settings.json")
 	if l.Variable == "" {
 		return s, nil
 	}
 	if !filepath.IsAbs(l.Raw) {
-		return Settings{}, badSettings("the settings directory is relative, so a repository could have brought what is there", l.Raw)
+		return s, badSettings("the settings directory is relative, so a repository could have brought what is there", l.Raw)
 	}
 	here, err := os.Getwd()
 	if err != nil {
-		return Settings{}, badSettings("the current directory is not known, so nobody can tell whether the settings are a project's", l.Dir)
+		return s, badSettings("the current directory is not known, so nobody can tell whether the settings are a project's", l.Dir)
 	}
 	home, _ := e.home()
 	if below(l.Dir, here) && !(home != "" && below(home, here)) {
-		return Settings{}, badSettings("the settings directory lies in the working directory, so a repository could have brought it", l.Dir)
+		return s, badSettings("the settings directory lies in the working directory, so a repository could have brought it", l.Dir)
 	}
 	return s, nil
 }
@@ -113,12 +124,9 @@ func resolved(path string) string {
 // an administrator's file that is broken must not hand over to the user's. On
 // Windows access lists are not looked at.
 func (s Settings) Helper() (HelperSetting, error) {
-	return s.helper(filestore.Options{MaxSize: maxSettings})
-}
-
-func (s Settings) helper(opts filestore.Options) (HelperSetting, error) {
+	disk := s.Seams.Filled().FS
 	for _, file := range s.Managed {
-		command, there, err := helperIn(file, opts)
+		command, there, err := helperIn(disk, file)
 		if err != nil || command != "" {
 			return HelperSetting{command, file, true}.orNone(err)
 		}
@@ -127,7 +135,7 @@ func (s Settings) helper(opts filestore.Options) (HelperSetting, error) {
 		}
 	}
 	if s.User != "" {
-		command, _, err := helperIn(s.User, opts)
+		command, _, err := helperIn(disk, s.User)
 		if err != nil || command != "" {
 			return HelperSetting{command, s.User, false}.orNone(err)
 		}
@@ -143,46 +151,39 @@ func (h HelperSetting) orNone(err error) (HelperSetting, error) {
 }
 
 // helperIn reads one file; an empty command: it names none.
-func helperIn(file string, opts filestore.Options) (command string, there bool, err error) {
-	doc, err := filestore.New(file, &opts).Load(context.Background())
-	var e *evercred.Error
+func helperIn(disk fsys.FS, path string) (command string, there bool, err error) {
+	file, err := fsys.ReadSmall(disk, path, maxSettings)
 	switch {
-	case errors.Is(err, evercred.ErrNotFound):
+	case errors.Is(err, fs.ErrNotExist):
 		return "", false, nil
-	case errors.As(err, &e):
-		return "", true, &evercred.Error{Kind: evercred.ErrUnsafe, Reason: evercred.ReasonSettings, What: "the settings cannot be used: " + e.What, Where: file, Err: e.Err}
 	case err != nil:
-		return "", true, err
+		return "", true, &evercred.Error{Kind: evercred.ErrUnsafe, Reason: evercred.ReasonSettings, What: "the settings cannot be read", Where: path, Err: err}
 	}
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(bytes.TrimPrefix(doc.Bytes(), []byte("\xef\xbb\xbf")), &members); err != nil || members == nil {
-		return "", true, badSettings("the settings are not a JSON object", file)
+	if err := json.Unmarshal(bytes.TrimPrefix(file.Text, []byte("\xef\xbb\xbf")), &members); err != nil || members == nil {
+		return "", true, badSettings("the settings are not a JSON object", path)
 	}
 	raw, named := members["apiKeyHelper"]
 	if !named || string(raw) == "null" {
 		return "", true, nil
 	}
 	if json.Unmarshal(raw, &command) != nil {
-		return "", true, badSettings("apiKeyHelper is not a text", file)
+		return "", true, badSettings("apiKeyHelper is not a text", path)
 	}
 	if command == "" {
 		return "", true, nil
 	}
-	return command, true, trusted(file, doc, opts)
+	return command, true, trusted(disk, path, file)
 }
 
 // trusted refuses a command that others than the user and root could have
 // written: into the file, or by putting another one, or a link, in its place.
-func trusted(file string, doc evercred.Document, opts filestore.Options) error {
-	info, known := doc.Tag().(fsys.Info)
-	if !known {
-		return badSettings("nobody can tell who may write to the settings", file)
+func trusted(disk fsys.FS, path string, file fsys.Small) error {
+	if why := writableByOthers("the file", file.Info); why != "" {
+		return badSettings("the settings name a command, and "+why, path)
 	}
-	if why := writableByOthers("the file", info); why != "" {
-		return badSettings("the settings name a command, and "+why, file)
-	}
-	for _, dir := range []string{filepath.Dir(file), filepath.Dir(doc.Place())} {
-		info, err := opts.Seams.Filled().FS.Stat(dir)
+	for _, dir := range slices.Compact([]string{filepath.Dir(path), filepath.Dir(file.Place)}) {
+		info, err := disk.Stat(dir)
 		if err != nil {
 			return badSettings("nobody can tell who may write to the directory of the settings", dir)
 		}

@@ -108,7 +108,7 @@ func TestBrokenSettings(t *testing.T) {
 		`{"apiKeyHelper":["rm","-rf"]}`:    "not a text",
 		`{"apiKeyHelper":{"command":"x"}}`: "not a text",
 		`{"apiKeyHelper":1}`:               "not a text",
-		`{"apiKeyHelper":"` + strings.Repeat("x", maxSettings) + `"}`: "larger than",
+		`{"apiKeyHelper":"` + strings.Repeat("x", maxSettings) + `"}`: "cannot be read",
 	} {
 		managed := settingsFile(t, t.TempDir(), text)
 		user := settingsFile(t, t.TempDir(), `{"apiKeyHelper":"user"}`)
@@ -220,6 +220,9 @@ func TestLocateSettings(t *testing.T) {
 				if !errors.As(err, &e) || e.Kind != evercred.ErrUnsafe || e.Reason != evercred.ReasonSettings {
 					t.Errorf("%+v, %v", got, err)
 				}
+				if got.User == "" || got.Managed == nil {
+					t.Errorf("the files are not named: %+v", got)
+				}
 				return
 			}
 			if err != nil || got.User != filepath.Join(tt.user, "settings.json") {
@@ -229,6 +232,9 @@ func TestLocateSettings(t *testing.T) {
 	}
 	if _, err := LocateSettings(variables{"HOME": home, "USERPROFILE": home, VarConfigDir: ""}.lookup, ""); !errors.Is(err, evercred.ErrConfig) {
 		t.Errorf("an empty variable: %v", err)
+	}
+	if s, err := LocateSettings(variables{}.lookup, ""); err != nil || s.User != "" || s.Managed == nil {
+		t.Errorf("no home: %+v, %v", s, err)
 	}
 	for goos, want := range map[string][]string{
 		"linux":   {"/etc/claude-code/managed-settings.json"},
