@@ -20,6 +20,7 @@ type login struct {
 	chosenBy string   // the flag or variable that decided; empty: the default
 	shadows  []string // variables that make the owner use something else
 	over     []string // what auto has passed by because this comes first; see lookBehind
+	passed   []string // what auto found before and was not allowed to use
 	warnings []string // what looks unintended about the choice
 	options  sources.Options
 }
@@ -172,7 +173,7 @@ func (l *login) tell(src *sources.Source) {
 		l.chosenBy += ", " + src.Why
 	}
 	for _, p := range src.Passed {
-		l.warnings = append(l.warnings, p.Name+" of "+p.Place+" comes first and is "+p.Note)
+		l.passed = append(l.passed, p.Name+" of "+p.Place+" comes first and is "+p.Note)
 	}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func runStatus(a *app, o statusOptions) error {
 		if st.Place == "" {
 			st.Place = s.login.file
 		}
-		st.Notes = append(s.login.warnings, st.Notes...)
+		st.Notes = slices.Concat(s.login.warnings, s.login.passed, st.Notes)
 		s.login.lookBehind()
 		if o.json {
 			err = a.printJSON(statusOf(st, s.login))

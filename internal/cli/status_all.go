@@ -174,7 +174,8 @@ func (p placeJSON) remarks() (lines []string) {
 	if !p.Present {
 		return p.Notes
 	}
-	if !strings.HasSuffix(p.Name, ":"+p.Place) { // the name of a variable says it all
+	told := p.Error != nil && strings.Contains(p.Error.Message, p.Place)
+	if !told && !strings.HasSuffix(p.Name, ":"+p.Place) { // the name of a variable says it all
 		lines = append(lines, p.Place)
 	}
 	lines = append(lines, p.Notes...)
