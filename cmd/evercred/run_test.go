@@ -10,9 +10,11 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -334,15 +336,7 @@ func TestStatusShape(t *testing.T) {
 	r.ended(t)
 	var v any
 	must(t, json.Unmarshal(r.stdout.Bytes(), &v))
-	got := shape(v, "")
-	if os.Getenv("EVERCRED_TEST_UPDATE") != "" {
-		must(t, os.WriteFile("testdata/status.golden", []byte(got), 0o644))
-	}
-	want, err := os.ReadFile("testdata/status.golden")
-	must(t, err)
-	if got != string(want) {
-		t.Errorf("the shape is\n%s\nand was\n%s\nof %s", got, want, &r.stdout)
-	}
+	checkGolden(t, "testdata/status.golden", shape(v, ""), r.stdout.Bytes())
 }
 
 // checkSaved asserts that the newest answer is what is stored, and that no
@@ -403,5 +397,42 @@ func (p *place) await(t *testing.T, what string, holds func() bool) {
 		case <-limit:
 			t.Fatalf("waited in vain for %s", what)
 		}
+	}
+}
+
+// TestStatusAllShape is TestStatusShape for status --all --json: a member is in it
+// if it is in that of one source.
+func TestStatusAllShape(t *testing.T) {
+	t.Parallel()
+	p := at(t)
+	must(t, p.store("fresh"))
+	cmd := p.command(t, "status", "--all", "--json")
+	cmd.Env = append(cmd.Env, "ANTHROPIC_API_KEY=variable-secret x", "ANTHROPIC_AUTH_TOKEN=variable-secret", "ANTHROPIC_IDENTITY_TOKEN=identity-secret")
+	must(t, os.WriteFile(filepath.Join(p.home, ".claude", "settings.json"), []byte(`{"apiKeyHelper":"false"}`), 0o600))
+	out, _ := cmd.Output() // its code is no matter here
+	var v map[string]any
+	must(t, json.Unmarshal(out, &v))
+	all, _ := v["sources"].([]any)
+	lines := map[string]bool{"version number": true}
+	for _, source := range all {
+		for line := range strings.Lines(shape(source, "sources[]")) {
+			if text := strings.TrimSuffix(line, "\n"); !strings.HasSuffix(text, "[]") { // an empty list says no type
+				lines[text] = true
+			}
+		}
+	}
+	checkGolden(t, "testdata/status_all.golden", strings.Join(slices.Sorted(maps.Keys(lines)), "\n")+"\n", out)
+}
+
+// checkGolden compares the shape of a result with the one that programs rely on.
+func checkGolden(t *testing.T, file, got string, of []byte) {
+	t.Helper()
+	if os.Getenv("EVERCRED_TEST_UPDATE") != "" {
+		must(t, os.WriteFile(file, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	must(t, err)
+	if got != string(want) {
+		t.Errorf("the shape is\n%s\nand was\n%s\nof %s", got, want, of)
 	}
 }

@@ -30,7 +30,9 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("GORACE", os.Getenv("GORACE"))
 	env.Setenv("HOME", home)
 	env.Setenv("USERPROFILE", home)
+	env.Setenv("APPDATA", filepath.Dir(p.profiles()))
 	env.Setenv("DIR", filepath.Join(home, ".claude"))
+	env.Setenv("PROFILES", p.profiles())
 	env.Setenv("CREDENTIALS", p.file())
 	env.Setenv("URL", p.endpoint.URL())
 	env.Setenv("EVERCRED_TOKEN_URL", p.endpoint.URL())
@@ -42,6 +44,7 @@ type word = func(ts *testscript.TestScript, neg bool, args []string)
 // words are what the scripts may say:
 //
 //	login STATE        write the login in a state (place.members)
+//	profile NAME STATE write an Anthropic profile in a state (place.profile)
 //	document FILE      write a document with @ACCESS@ and the like filled in
 //	broken HOW         put something that is no document in its place
 //	fault NAME [ARG]   how the endpoint mistreats the next request
@@ -49,11 +52,14 @@ type word = func(ts *testscript.TestScript, neg bool, args []string)
 //	refuses CODE REASON [FLAG...]   `evercred token` fails, touches and sends nothing
 //	serves [FLAG...]   `evercred token` prints the login's token and sends nothing
 //	requests N, grants N            what the endpoint counted so far
-//	stored             the newest answer is what is stored, and stdout shows its token
+//	stored [PROFILE]   the newest answer is what is stored, and stdout shows its token
 //	secretless         the last command printed no secret
 func words() map[string]word {
 	return map[string]word{
-		"login":      func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(placeOf(ts).store(args[0])) },
+		"login": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(placeOf(ts).store(args[0])) },
+		"profile": func(ts *testscript.TestScript, _ bool, args []string) {
+			ts.Check(placeOf(ts).profile(args[0], args[1]))
+		},
 		"document":   document,
 		"broken":     broken,
 		"fault":      fault,
@@ -111,9 +117,14 @@ func fault(ts *testscript.TestScript, _ bool, args []string) {
 		arg = args[1]
 	}
 	faults := map[string]func() issuer.Fault{
-		"limited":       func() issuer.Fault { return issuer.Limited(arg) },
-		"page":          func() issuer.Fault { return issuer.Page(403, "Log in to the network") },
-		"reset-after":   issuer.ResetAfter,
+		"limited":     func() issuer.Fault { return issuer.Limited(arg) },
+		"page":        func() issuer.Fault { return issuer.Page(403, "Log in to the network") },
+		"reset-after": issuer.ResetAfter,
+		"answer": func() issuer.Fault { // instead of what the endpoint knows, such as an exchange
+			f := issuer.Garbage(arg)
+			f.Uncommitted = true
+			return f
+		},
 		"status-before": func() issuer.Fault { n, err := strconv.Atoi(arg); ts.Check(err); return issuer.StatusBefore(n) },
 		"client": func() issuer.Fault {
 			f := issuer.StatusBefore(401)
@@ -220,9 +231,15 @@ func counts(count func(*issuer.Server) int) word {
 	}
 }
 
-func stored(ts *testscript.TestScript, _ bool, _ []string) {
+func stored(ts *testscript.TestScript, _ bool, args []string) {
 	p := placeOf(ts)
-	access, err := p.access()
+	file, read := p.file(), p.access
+	neighbours := `"mcpOAuth":{"a|0":{"accessToken":"neighbour-access"}}`
+	if len(args) > 0 {
+		file, neighbours = p.credentials(args[0]), profileNeighbours
+		read = func() (string, error) { return p.profileAccess(args[0]) }
+	}
+	access, err := read()
 	ts.Check(err)
 	if access == p.login.Access {
 		ts.Fatalf("the stored token is still the old one")
@@ -231,9 +248,9 @@ func stored(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("what was printed is not what is stored")
 	}
 	p.secrets = append(p.secrets, access, p.endpoint.Newest(p.login.ID))
-	doc, err := os.ReadFile(p.file())
+	doc, err := os.ReadFile(file)
 	ts.Check(err)
-	if !bytes.Contains(doc, []byte(`"mcpOAuth":{"a|0":{"accessToken":"neighbour-access"}}`)) {
+	if !bytes.Contains(doc, []byte(neighbours)) {
 		ts.Fatalf("a neighbour was touched")
 	}
 }

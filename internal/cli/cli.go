@@ -39,6 +39,8 @@ type app struct {
 	cores     cores
 	common    commonFlags
 	variables []string     // the EVERCRED_ variables that stood in for flags
+	named     bool         // --source was given
+	source    string       // whose credential it is; remedies go by it
 	work      func() error // of the verb that was named; see deferred
 }
 

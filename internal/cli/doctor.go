@@ -122,7 +122,7 @@ func (a *app) examine(s seam.Seams) *examination {
 	defer x.environment() // last, and also where no login is named
 	var err error
 	if x.login, err = a.login(); err != nil {
-		x.bad(string(reasonOf(err)), "", remedy(reasonOf(err)), "%v", err)
+		x.bad(string(reasonOf(err)), "", a.remedy(reasonOf(err)), "%v", err)
 		return x
 	}
 	x.atFile()

@@ -14,6 +14,7 @@ import (
 	"github.com/evercred/evercred/internal/ledger"
 	"github.com/evercred/evercred/internal/seam"
 	"github.com/evercred/evercred/owner/claudecode"
+	"github.com/evercred/evercred/sources"
 )
 
 // examination is one look at everything that a refresh needs. It creates and
@@ -98,7 +99,7 @@ func realDir(path string) (string, error) {
 func (x *examination) state(ctx context.Context) {
 	src, err := x.app.open(&x.login)
 	if err != nil {
-		x.bad(string(reasonOf(err)), "", remedy(reasonOf(err)), "%v", err)
+		x.bad(string(reasonOf(err)), "", x.app.remedy(reasonOf(err)), "%v", err)
 		return
 	}
 	defer src.Close()
@@ -109,6 +110,8 @@ func (x *examination) state(ctx context.Context) {
 	st := x.status
 	reason := reasonOf(st.Err)
 	switch {
+	case st.State == evercred.StateOnDemand:
+		x.ok("login", "", "a token is made when it is asked for; nothing was run or asked")
 	case st.Usable && st.Expires.IsZero():
 		x.ok("login", "", "the access token is good until it is refused")
 	case st.Usable:
@@ -116,12 +119,12 @@ func (x *examination) state(ctx context.Context) {
 	case st.Renewable:
 		x.ok("login", "", "the access token has ended, and a refresh can renew it")
 	case st.Err != nil:
-		x.bad(string(reason), "", remedy(reason), "%v", st.Err)
+		x.bad(string(reason), "", x.app.remedy(reason), "%v", st.Err)
 	default:
-		x.bad("login", "", remedy(evercred.ReasonRefused), "the login is neither usable nor renewable (%s)", st.State)
+		x.bad("login", "", x.app.remedy(evercred.ReasonRefused), "the login is neither usable nor renewable (%s)", st.State)
 	}
-	if st.Usable && st.Refresh == "" {
-		x.warn(string(evercred.ReasonNoRefresh), "", remedy(evercred.ReasonNoRefresh), "there is no refresh token: the login ends with its access token")
+	if st.Usable && st.Refresh == "" && x.login.file != "" { // of what is meant to have one
+		x.warn(string(evercred.ReasonNoRefresh), "", x.app.remedy(evercred.ReasonNoRefresh), "there is no refresh token: the login ends with its access token")
 	}
 	x.deadline()
 	if x.login.file != "" {
@@ -136,9 +139,9 @@ func (x *examination) deadline() {
 	switch {
 	case end.IsZero() || left > x.Times.DeadlineWarning:
 	case left > 0:
-		x.warn(string(evercred.ReasonDeadline), "", "log in again with `claude auth login` before", "the login itself ends %s", x.app.moment(end))
+		x.warn(string(evercred.ReasonDeadline), "", x.app.remedy(evercred.ReasonDeadline)+" before", "the login itself ends %s", x.app.moment(end))
 	case x.status.Usable:
-		x.bad(string(evercred.ReasonDeadline), "", remedy(evercred.ReasonDeadline), "the login itself ended %s; only its access token is still good", x.app.moment(end))
+		x.bad(string(evercred.ReasonDeadline), "", x.app.remedy(evercred.ReasonDeadline), "the login itself ended %s; only its access token is still good", x.app.moment(end))
 	}
 }
 
@@ -167,14 +170,14 @@ func (x *examination) environment() {
 	for _, text := range x.login.warnings {
 		x.warn("location", "", "name the directory of the login by its full path", "%s", text)
 	}
-	shadows := x.login.shadows
-	if x.login.file == "" {
+	shadows, named := x.login.shadows, x.login.source
+	if named == "" { // it could not even be told which login is meant
 		shadows = claudecode.Shadows(x.app.lookup)
 	}
 	for _, name := range shadows {
 		x.warn("shadowed", "", "unset "+name+", if the stored login is meant", "%s is set: Claude Code itself goes by it, and does not use this login", name)
 	}
-	if len(shadows) == 0 {
+	if len(shadows) == 0 && (named == "" || named == sources.ClaudeCode) {
 		x.ok("environment", "", "no variable makes Claude Code use something else")
 	}
 }

@@ -57,11 +57,11 @@ func (x *examination) mount(i fsys.Info) {
 		if x.app.common.allowFileMount {
 			x.warn(string(evercred.ReasonFileMount), x.target, "mount the directory instead of the file", "%s", what)
 		} else {
-			x.bad(string(evercred.ReasonFileMount), x.target, remedy(evercred.ReasonFileMount), "%s; so it is not refreshed", what)
+			x.bad(string(evercred.ReasonFileMount), x.target, x.app.remedy(evercred.ReasonFileMount), "%s; so it is not refreshed", what)
 		}
 	}
 	if kind, err := x.FS.Kind(x.target); err == nil && kind.Remote {
-		x.warn(string(evercred.ReasonNetworkFS), x.target, remedy(evercred.ReasonNetworkFS), "the file lies on a network or FUSE file system (%s): other machines are not excluded", kind.Name)
+		x.warn(string(evercred.ReasonNetworkFS), x.target, x.app.remedy(evercred.ReasonNetworkFS), "the file lies on a network or FUSE file system (%s): other machines are not excluded", kind.Name)
 	}
 }
 
@@ -109,7 +109,7 @@ const enough = 1 << 20
 func (x *examination) saving() {
 	for _, path := range x.dirs() {
 		if err := writable(path); err != nil {
-			x.bad(string(evercred.ReasonCannotSave), path, remedy(evercred.ReasonCannotSave), "a refresh could not be saved: %v", err)
+			x.bad(string(evercred.ReasonCannotSave), path, x.app.remedy(evercred.ReasonCannotSave), "a refresh could not be saved: %v", err)
 			continue
 		}
 		if free, err := freeSpace(path); err == nil && free < enough {

@@ -123,7 +123,7 @@ func (x *examination) remembered(book *ledger.Ledger) {
 	var newer *ledger.NewerError
 	switch {
 	case errors.As(err, &newer):
-		x.bad(string(evercred.ReasonNewerLedger), newer.Path, remedy(evercred.ReasonNewerLedger), "a newer evercred keeps the records in format %d, this one knows format %d: nothing is refreshed", newer.Have, newer.Know)
+		x.bad(string(evercred.ReasonNewerLedger), newer.Path, x.app.remedy(evercred.ReasonNewerLedger), "a newer evercred keeps the records in format %d, this one knows format %d: nothing is refreshed", newer.Have, newer.Know)
 		return
 	case errors.Is(err, fs.ErrPermission):
 		return // whose they are was told
@@ -144,16 +144,16 @@ func (x *examination) memory(m ledger.Memory) {
 	now, reason := x.Clock.Now(), reasonOf(x.status.Err)
 	current := m.Print != "" && m.Print == x.status.Refresh
 	if c := m.Cooldown; current && c != nil && now.Before(c.Until) {
-		x.warn(c.Reason, "", remedy(evercred.Reason(c.Reason)), "refreshing rests and may go on %s: %s", x.app.moment(c.Until), c.What)
+		x.warn(c.Reason, "", x.app.remedy(evercred.Reason(c.Reason)), "refreshing rests and may go on %s: %s", x.app.moment(c.Until), c.What)
 	}
 	if c := m.Refused; current && c != nil && now.Before(c.Until) {
-		x.warn(string(evercred.ReasonAPIRefuses), "", remedy(evercred.ReasonAPIRefuses), "the API refuses fresh tokens; the next one is asked for %s", x.app.moment(c.Until))
+		x.warn(string(evercred.ReasonAPIRefuses), "", x.app.remedy(evercred.ReasonAPIRefuses), "the API refuses fresh tokens; the next one is asked for %s", x.app.moment(c.Until))
 	}
 	if d := m.Dead; current && d != nil {
-		x.bad(d.Reason, "", remedy(evercred.Reason(d.Reason)), "the endpoint refused the refresh token for good %s", x.app.moment(d.At))
+		x.bad(d.Reason, "", x.app.remedy(evercred.Reason(d.Reason)), "the endpoint refused the refresh token for good %s", x.app.moment(d.At))
 	}
 	if slices.Contains(m.Spent, x.status.Refresh) && reason != evercred.ReasonOlderCopy && x.status.Ledger.Escrow == 0 {
-		x.bad(string(evercred.ReasonOlderCopy), "", remedy(evercred.ReasonOlderCopy), "the file went back to an older copy: its refresh token was already used")
+		x.bad(string(evercred.ReasonOlderCopy), "", x.app.remedy(evercred.ReasonOlderCopy), "the file went back to an older copy: its refresh token was already used")
 	}
 	if g := m.Granted; g != nil && g.At.Sub(now) > time.Minute {
 		x.warn("clock", "", "set the clock of this machine; tokens are judged by it", "the last grant lies %s in the future: the clock was or is wrong", relative(g.At.Sub(now)))

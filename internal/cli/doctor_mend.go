@@ -41,7 +41,7 @@ func (x *examination) mendHint(err error) string {
 	case errors.Is(err, ledger.ErrHeld):
 		return "try again when that process has ended"
 	}
-	return remedy(evercred.ReasonCannotSave)
+	return remedy(evercred.ReasonCannotSave, makes{})
 }
 
 // asRoot is the command that mends. Root has another home, so it names the login.

@@ -36,7 +36,6 @@ func (c *commonFlags) register(root *cobra.Command) {
 	c.refresh = string(sources.Self)
 	f := root.PersistentFlags()
 	f.Var((*source)(&c.source), "source", "whose credential: claude-code, profile[:NAME], env[:VARIABLE], helper, federation, file:PATH, or auto for the first that is there")
-	_ = root.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{sources.Auto, sources.ClaudeCode, sources.Profile, sources.Env, sources.Helper, sources.Federation, sources.File + ":"}, cobra.ShellCompDirectiveNoFileComp))
 	f.Var((*nonEmpty)(&c.configDir), "config-dir", "the directory `DIR` of the login, like CLAUDE_CONFIG_DIR")
 	f.Var((*nonEmpty)(&c.tokenURL), "token-url", "the token endpoint `URL`, instead of the owner's")
 	f.Var((*nonEmpty)(&c.clientID), "client-id", "the OAuth client `ID` that the login was issued to, instead of the login's own")
@@ -66,6 +65,7 @@ func enumFlag(cmd *cobra.Command, f *pflag.FlagSet, p *string, name, usage strin
 func (a *app) applyVariables(cmd *cobra.Command) error {
 	var wrong error
 	common := cmd.Root().PersistentFlags()
+	a.named = common.Changed("source")
 	_, without := cmd.Annotations[withoutLogin]
 	without = without || cmd == cmd.Root()
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {

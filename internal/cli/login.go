@@ -14,18 +14,24 @@ import (
 
 // login is the source that the common flags and the environment mean.
 type login struct {
-	source   string   // as in --source
+	source   string   // as in --source; with auto, the one that was found
+	auto     bool     // auto has found it
 	file     string   // the document of a login, before links; empty: it is found when the source is opened
 	chosenBy string   // the flag or variable that decided; empty: the default
 	shadows  []string // variables that make the owner use something else
+	over     []string // what auto has passed by because this comes first; see lookBehind
+	passed   []string // what auto found before and was not allowed to use
 	warnings []string // what looks unintended about the choice
 	options  sources.Options
 }
 
-// login says which source is meant. It does not look at the disk.
-func (a *app) login() (login, error) {
+// options are what the common flags say to every source.
+func (a *app) options() (sources.Options, error) {
 	c := &a.common
-	l := login{source: c.source, options: sources.Options{
+	if c.readOnly && c.refresh == string(sources.Owner) {
+		return sources.Options{}, usage("--read-only and --refresh owner contradict each other").advise("give one of them")
+	}
+	o := sources.Options{
 		ConfigDir:      c.configDir,
 		TokenURL:       c.tokenURL,
 		ClientID:       c.clientID,
@@ -38,16 +44,31 @@ func (a *app) login() (login, error) {
 		LookupEnv:      a.lookup,
 		Environ:        func() []string { return slices.Clone(a.environ) },
 		Managed:        a.managed,
-	}}
-	l.options.ReadOnly = c.readOnly
+	}
+	o.ReadOnly = c.readOnly
 	// The flight ends a moment before its caller stops waiting, so that it is the
 	// flight's own error that is told: it names the holder of a lock.
-	l.options.RefreshTimeout = c.timeout - min(c.timeout/10, 250*time.Millisecond)
-	l.options.Logger = a.logger()
-	if c.readOnly && c.refresh == string(sources.Owner) {
-		return login{}, usage("--read-only and --refresh owner contradict each other").advise("give one of them")
+	o.RefreshTimeout = c.timeout - min(c.timeout/10, 250*time.Millisecond)
+	o.Logger = a.logger()
+	return o, nil
+}
+
+// login says which source is meant. It does not look at the disk.
+func (a *app) login() (login, error) {
+	c := &a.common
+	a.source = c.source
+	o, err := a.options()
+	if err != nil {
+		return login{}, err
 	}
+	l := login{source: c.source, auto: c.source == sources.Auto, options: o}
 	kind, path, _ := strings.Cut(c.source, ":")
+	if _, byVariable := a.fromVariable("config-dir"); c.configDir != "" && !byVariable && !ofClaudeCode(kind) {
+		return login{}, usage("--config-dir names the directory of Claude Code's login, and --source %s does not look there", c.source).advise("give one of them")
+	}
+	if c.helper != "" && kind != sources.Helper && kind != sources.Auto {
+		return login{}, usage("--helper says nothing beside --source %s", c.source).advise("add --source helper, or --source auto")
+	}
 	switch kind {
 	case sources.ClaudeCode:
 		at, err := claudecode.Locate(a.lookup, c.configDir)
@@ -63,13 +84,28 @@ func (a *app) login() (login, error) {
 	case sources.File:
 		l.source, l.file = kind, path
 	}
-	if kind != sources.Auto && kind != sources.Helper && c.configDir != "" {
-		if _, byVariable := a.fromVariable("config-dir"); !byVariable {
-			return login{}, usage("--config-dir says nothing beside --source %s", c.source).advise("give one of them")
-		}
-	}
 	l.chosenBy = a.origin("source")
 	return l, nil
+}
+
+// ofClaudeCode reports whether a source may look into Claude Code's directory.
+func ofClaudeCode(kind string) bool {
+	return kind == sources.ClaudeCode || kind == sources.Helper || kind == sources.Auto
+}
+
+// kind is the source without what follows the colon.
+func (l login) kind() string {
+	kind, _, _ := strings.Cut(l.source, ":")
+	return kind
+}
+
+// stored reports whether the source keeps a login that others may renew too.
+func (l login) stored() bool {
+	switch l.kind() {
+	case sources.Env, sources.Helper, sources.Federation:
+		return false
+	}
+	return true
 }
 
 // origin names who set a flag.
@@ -102,29 +138,58 @@ func (a *app) open(l *login) (sources.Lender, error) {
 		return nil, &named
 	}
 	if err != nil {
+		if l.auto {
+			a.source = firstFound(&l.options)
+		}
 		return nil, err
 	}
 	l.tell(src)
+	a.source = l.source
 	return src, nil
+}
+
+// firstFound is the source at which auto ended.
+func firstFound(o *sources.Options) string {
+	for f := range sources.Discover(o) {
+		if f.Present && f.Note == "" {
+			return f.Name
+		}
+	}
+	return sources.Auto
 }
 
 // tell takes in what opening has shown.
 func (l *login) tell(src *sources.Source) {
-	kind, _, _ := strings.Cut(src.Name, ":")
+	named := l.kind()
+	l.source = src.Name
+	kind := l.kind()
 	if kind == sources.ClaudeCode || kind == sources.File {
 		l.file = src.Place
 	}
-	if l.source == sources.Auto || kind == sources.Profile {
+	if l.auto || named != sources.ClaudeCode { // of that one they are known
 		l.warnings = append(l.warnings, src.Warnings...)
 	}
-	if l.source == sources.Auto {
-		l.chosenBy += ", " + sources.Auto
-	}
-	if kind != sources.File {
-		l.source = src.Name
+	if src.Why != "" && named != sources.ClaudeCode {
+		l.chosenBy += ", " + src.Why
 	}
 	for _, p := range src.Passed {
-		l.warnings = append(l.warnings, p.Name+" of "+p.Place+" comes first and is "+p.Note)
+		l.passed = append(l.passed, p.Name+" of "+p.Place+" comes first and is "+p.Note)
+	}
+}
+
+// lookBehind finds out what auto would use if this were not there.
+func (l *login) lookBehind() {
+	if !l.auto {
+		return
+	}
+	found := false
+	for f := range sources.Discover(&l.options) {
+		switch {
+		case f.Name == l.source:
+			found = true
+		case found && f.Present:
+			l.over = append(l.over, f.Name)
+		}
 	}
 }
 

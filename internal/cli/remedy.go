@@ -1,16 +1,71 @@
 package cli
 
-import "github.com/evercred/evercred"
+import (
+	"strings"
 
-// remedy is what to do about a reason, in one clause. docs/troubleshooting.md
-// says more.
-func remedy(r evercred.Reason) string {
-	const again = "log in again with `claude auth login`"
+	"github.com/evercred/evercred"
+	"github.com/evercred/evercred/sources"
+)
+
+// makes is how a credential of some source comes to be, for remedies.
+type makes struct {
+	again  string // what to do if it is of no use any more
+	absent string // or if there is none
+	home   string // or if nobody knows where to look
+	renews string // what renews it beside evercred
+}
+
+// madeBy is that of a source's name, with whatever follows the colon.
+func madeBy(source string) makes {
+	const other = ", or name another source with --source"
+	switch kind, _, _ := strings.Cut(source, ":"); kind {
+	case sources.Profile:
+		return makes{
+			again:  "log in again with `ant auth login`",
+			absent: "log in with `ant auth login`, or name another profile with --source profile:NAME",
+			home:   "set the variable, or name the directory of the profiles with ANTHROPIC_CONFIG_DIR",
+			renews: "run `ant auth print-credentials --access-token >/dev/null`",
+		}
+	case sources.File:
+		return makes{
+			again:  "put a new login into the file, as its owner would",
+			absent: "look at the path after file: it names a document like Claude Code's .credentials.json",
+			home:   "name the file by its full path",
+			renews: "start the program that keeps the file",
+		}
+	case sources.Env:
+		return makes{again: "put another token into the variable", absent: "set the variable" + other, home: "set the variable"}
+	case sources.Helper:
+		return makes{
+			again:  "let the command print another key",
+			absent: "name a command with --helper, or as apiKeyHelper in your own settings.json" + other,
+			home:   "set the variable, or name the directory of the settings with --config-dir",
+		}
+	case sources.Federation:
+		return makes{
+			again:  "get another identity token",
+			absent: "set ANTHROPIC_IDENTITY_TOKEN_FILE, ANTHROPIC_FEDERATION_RULE_ID and ANTHROPIC_ORGANIZATION_ID" + other,
+			home:   "set the variable",
+		}
+	}
+	return makes{
+		again:  "log in again with `claude auth login`",
+		absent: "log in with `claude auth login`, or name the directory of the login with --config-dir",
+		home:   "set the variable, or name the directory of the login with --config-dir",
+		renews: "start `claude`",
+	}
+}
+
+// remedy is what to do about a reason at the source in use.
+func (a *app) remedy(r evercred.Reason) string { return remedy(r, madeBy(a.source)) }
+
+// remedy is one clause. docs/troubleshooting.md says more.
+func remedy(r evercred.Reason, by makes) string {
 	switch r {
 	case evercred.ReasonNoFile, evercred.ReasonNoSection:
-		return "log in with `claude auth login`, or name the directory of the login with --config-dir"
+		return by.absent
 	case evercred.ReasonNoHome:
-		return "set the variable, or name the directory of the login with --config-dir"
+		return by.home
 	case evercred.ReasonConfigDir:
 		return "unset the variable or make it name a directory"
 	case evercred.ReasonNoProfile:
@@ -18,13 +73,13 @@ func remedy(r evercred.Reason) string {
 	case evercred.ReasonProfile:
 		return "name another profile, or mend the file with `ant auth login`"
 	case evercred.ReasonHost:
-		return "use https, and --allow-token-host HOST on the command line if that host may be sent your refresh token"
+		return "use https, and --allow-token-host HOST on the command line if that host may be sent your login"
 	case evercred.ReasonUsage:
 		return "`evercred help` says what can be asked"
 	case evercred.ReasonBlanked, evercred.ReasonDeadline, evercred.ReasonNoRefresh, evercred.ReasonRefused, evercred.ReasonLostAnswer:
-		return again
+		return by.again
 	case evercred.ReasonOlderCopy:
-		return again + ", and keep the file out of backups that restore and tools that sync"
+		return by.again + ", and keep the file out of backups that restore and tools that sync"
 	case evercred.ReasonUnreachable:
 		return "look at the network and the proxy, and try again"
 	case evercred.ReasonNotEndpoint:
@@ -36,7 +91,7 @@ func remedy(r evercred.Reason) string {
 	case evercred.ReasonAPIRefuses:
 		return "look what the API says about this account; new tokens do not help"
 	case evercred.ReasonReadOnly:
-		return "leave --read-only out, or let the owner renew it: start `claude`"
+		return "leave out --read-only or --refresh never, or let the owner renew it: " + by.renews
 	case evercred.ReasonTimeout:
 		return "try again, perhaps with a longer --timeout"
 	case evercred.ReasonOwner:
@@ -44,7 +99,7 @@ func remedy(r evercred.Reason) string {
 	case evercred.ReasonLocked:
 		return "try again when that process has ended; `evercred doctor` looks into a lock that nobody holds"
 	case evercred.ReasonUnreadable:
-		return "nothing was touched; look at the file, or log in again with `claude auth login`"
+		return "nothing was touched; look at the file, or " + by.again
 	case evercred.ReasonTooLarge:
 		return "nothing was touched; look what filled the file"
 	case evercred.ReasonPermissions:

@@ -188,7 +188,7 @@ func reasonOf(err error) evercred.Reason {
 // and where to read on.
 func (a *app) hint(err error) string {
 	reason := reasonOf(err)
-	text := remedy(reason)
+	text := a.remedy(reason)
 	var own *advised
 	var e *evercred.Error
 	switch {

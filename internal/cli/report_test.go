@@ -58,7 +58,7 @@ func TestEveryReasonIsExplained(t *testing.T) {
 		case !strings.Contains(page, "Exit code") || !strings.Contains(page, "What to do:"):
 			t.Errorf("section %s lacks its exit code or what to do", r)
 		}
-		if r != evercred.ReasonBug && r != evercred.ReasonClosed && remedy(r) == remedy(evercred.ReasonBug) {
+		if r != evercred.ReasonBug && r != evercred.ReasonClosed && remedy(r, madeBy("")) == remedy(evercred.ReasonBug, madeBy("")) {
 			t.Errorf("%s has no remedy", r)
 		}
 	}
@@ -144,7 +144,7 @@ func TestReport(t *testing.T) {
 		},
 		{
 			&evercred.Error{Kind: evercred.ErrNotFound, Reason: evercred.ReasonNoFile, What: "no such file", Where: "/home/\x1b[2Jx\ny\u202e"},
-			"evercred: no such file, /home/\\x1b[2Jx\\ny\\u202e\nhint: " + remedy(evercred.ReasonNoFile) + "; see `evercred help no-file`\n",
+			"evercred: no such file, /home/\\x1b[2Jx\\ny\\u202e\nhint: " + remedy(evercred.ReasonNoFile, madeBy("")) + "; see `evercred help no-file`\n",
 		},
 		{
 			&advised{err: fmt.Errorf("three things: %w", errCondition), advice: "mend them"},

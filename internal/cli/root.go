@@ -7,7 +7,9 @@ import (
 )
 
 const rootLong = `evercred lends out the login of Claude Code: a token that is always fresh, from
-a refresh token that is never spent twice and never lost.
+a refresh token that is never spent twice and never lost. With --source it lends
+what else there is for Anthropic's API: a profile of the ant command, a variable,
+a helper command, or a workload's identity. "evercred status --all" lists them.
 
 Standard output carries the result and nothing else. Every flag has a variable
 beside it, such as EVERCRED_TIMEOUT for --timeout; the flag wins. --force, --fix
@@ -76,6 +78,7 @@ func newRoot(a *app, args []string) *cobra.Command {
 	root.SetHelpFunc(nameVariables(root.HelpFunc()))
 	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	a.common.register(root)
+	_ = root.RegisterFlagCompletionFunc("source", a.completeSource) // its only error: no such flag
 	root.SetHelpCommand(newHelp(a))
 	addVerbs(a, root, args)
 	return root

@@ -274,7 +274,7 @@ func (s *session) warn(r evercred.Refreshed) {
 	for _, e := range s.events {
 		if e.Kind == evercred.EventDeadline {
 			a.say("warning: the login itself ends %s", a.moment(e.Until))
-			a.say1("hint: log in again with `claude auth login` before; see `evercred help %s`", evercred.ReasonDeadline)
+			a.say1("hint: %s before; see `evercred help %s`", a.remedy(evercred.ReasonDeadline), evercred.ReasonDeadline)
 		}
 	}
 }
@@ -309,15 +309,19 @@ func (s *session) progress(ctx context.Context) {
 		if err != nil || ctx.Err() != nil {
 			return
 		}
-		if text := waitingFor(st.Ledger.Holder); text != told {
+		if text := s.login.waitingFor(st.Ledger.Holder); text != told {
 			s.app.mention("%s", text)
 			told = text
 		}
 	}
 }
 
-func waitingFor(holder string) string {
-	switch {
+func (l login) waitingFor(holder string) string {
+	switch kind := l.kind(); {
+	case kind == sources.Helper:
+		return "waiting for the helper…"
+	case kind == sources.Federation:
+		return "exchanging the identity token…"
 	case holder == "":
 		return "waiting for the store…"
 	case isSelf(holder):

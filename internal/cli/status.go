@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +24,8 @@ lives. It never refreshes and prints no secret. Exit 0: the login is usable, or
 can be renewed; 3, 4 or 7 otherwise, with the report all the same.
 
 With --all it lists every source of a credential that this machine may have, in
-the order of --source auto, and what state each is in. No helper is run and
-nobody is asked. Exit 0: something is usable or can be renewed; otherwise 3.`,
+the order of --source auto, and the state of each. No helper is run and nobody is
+asked. Exit 0: something is usable or can be renewed; otherwise 3.`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if o.all {
@@ -47,7 +48,8 @@ func runStatus(a *app, o statusOptions) error {
 		if st.Place == "" {
 			st.Place = s.login.file
 		}
-		st.Notes = append(s.login.warnings, st.Notes...)
+		st.Notes = slices.Concat(s.login.warnings, s.login.passed, st.Notes)
+		s.login.lookBehind()
 		if o.json {
 			err = a.printJSON(statusOf(st, s.login))
 		} else {
@@ -87,6 +89,9 @@ type sourceJSON struct {
 	Place    string   `json:"place"`
 	ChosenBy string   `json:"chosenBy"` // a flag, a variable or "default"
 	Shadowed []string `json:"shadowedBy"`
+	// Auto: it was found by --source auto; Shadows are those behind it.
+	Auto    bool     `json:"auto"`
+	Shadows []string `json:"shadows"`
 }
 
 // ledgerJSON is what the processes of this machine remember of the login.
@@ -104,7 +109,7 @@ type ledgerJSON struct {
 func statusOf(st evercred.Status, l login) statusJSON {
 	return statusJSON{
 		Version: jsonVersion,
-		Source:  sourceJSON{l.source, st.Place, l.why(), list(l.shadows)},
+		Source:  sourceJSON{l.source, st.Place, l.why(), list(l.shadows), l.auto, list(l.over)},
 		State:   string(st.State), Usable: st.Usable, Renewable: st.Renewable,
 		Access: st.Access, Refresh: st.Refresh,
 		ExpiresAt: exact(st.Expires), RenewAt: exact(st.RenewAt), Deadline: exact(st.Deadline),
@@ -159,11 +164,14 @@ func (a *app) statusText(st evercred.Status, l login) string {
 	t.row("plan", strings.Trim(printable(st.Plan+", "+st.Tier), ", "))
 	t.row("scopes", printable(strings.Join(st.Scopes, " ")))
 	t.row("token", fingerprints(st))
-	a.ledgerRows(&t, st.Ledger)
+	if l.stored() {
+		a.ledgerRows(&t, st.Ledger)
+	}
 	if st.Err != nil && (st.Usable || st.Renewable) { // else it is told as an error
 		t.row("trouble", printable(st.Err.Error()))
 		t.row("remedy", printable(a.hint(st.Err)))
 	}
+	t.row("shadows", printable(strings.Join(l.over, ", ")))
 	for _, name := range l.shadows {
 		t.row("shadowed by", name+": Claude Code itself uses that instead of this login")
 	}
@@ -174,7 +182,10 @@ func (a *app) statusText(st evercred.Status, l login) string {
 }
 
 func (l login) reason() string {
-	if l.chosenBy == "" {
+	switch {
+	case l.auto:
+		return "found by auto; named by " + l.chosenBy
+	case l.chosenBy == "":
 		return "by default"
 	}
 	return "named by " + l.chosenBy
@@ -194,7 +205,7 @@ func (a *app) deadlineText(t time.Time) string {
 	if text == "" || t.Sub(a.now()) > timing.Default().DeadlineWarning {
 		return text
 	}
-	return a.paint(yellow, text+": log in again with `claude auth login`")
+	return a.paint(yellow, text+": "+a.remedy(evercred.ReasonDeadline))
 }
 
 func (a *app) stateText(st evercred.Status) string {
@@ -215,6 +226,8 @@ func meaning(st evercred.Status) string {
 		return ": made when it is asked for"
 	case st.Usable && st.Renewable:
 		return ": usable, and renewed when it is due"
+	case st.Usable && st.Expires.IsZero():
+		return ": usable until it is refused, and cannot be renewed"
 	case st.Usable:
 		return ": usable until its end, and cannot be renewed"
 	case st.Renewable:

@@ -19,7 +19,8 @@ func newToken(a *app) *cobra.Command {
 		Long: `Prints a fresh token. It is renewed first if its end is near; a token that is
 still valid is printed through any outage, with a warning on standard error.
 
-"header" prints a header line, for: curl -H "$(evercred token --format header)"
+"header" prints it as a header line, and the key of a helper as two, since only
+its command knows what it is: evercred token --format header | curl -H @- URL
 "json" prints the token, its end, and the headers that must accompany it.`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error { return runToken(a, o) },
@@ -57,14 +58,21 @@ type tokenJSON struct {
 
 func (o tokenOptions) print(a *app, r evercred.Refreshed) error {
 	t := r.Token
-	name, value, companions := headers(t)
 	switch o.format {
 	case "header":
-		return a.print(name + ": " + value + "\n")
+		h := http.Header{}
+		t.Apply(h)
+		lines := ""
+		for _, name := range []string{headerBearer, headerKey} {
+			if value := h.Get(name); value != "" {
+				lines += name + ": " + value + "\n"
+			}
+		}
+		return a.print(lines)
 	case "json":
 		j := tokenJSON{
 			Version: jsonVersion, Token: t.Reveal(), Kind: "bearer", ExpiresAt: exact(t.Expires()),
-			Fingerprint: t.Fingerprint(), Headers: companions, Unsaved: r.Unsaved,
+			Fingerprint: t.Fingerprint(), Headers: companions(t), Unsaved: r.Unsaved,
 		}
 		if t.Kind() == evercred.APIKey {
 			j.Kind = "api-key"
@@ -74,27 +82,35 @@ func (o tokenOptions) print(a *app, r evercred.Refreshed) error {
 	return a.print(t.Reveal() + "\n")
 }
 
-// headers are the token's own header, and those that must accompany it.
-func headers(t evercred.Token) (name, value string, companions map[string]string) {
+// The headers that a token itself travels in.
+const (
+	headerBearer = "Authorization"
+	headerKey    = "X-Api-Key"
+)
+
+// companions are the headers that must accompany a bearer token or a key. To
+// what a helper printed, X-Api-Key is a companion of its bearer header.
+func companions(t evercred.Token) map[string]string {
 	h := http.Header{}
 	t.Apply(h)
-	name = "Authorization"
 	if t.Kind() == evercred.APIKey {
-		name = "X-Api-Key"
+		h.Del(headerKey)
 	}
-	value = h.Get(name)
-	h.Del(name)
-	companions = make(map[string]string, len(h))
-	for k := range h {
-		companions[k] = h.Get(k)
+	h.Del(headerBearer)
+	all := make(map[string]string, len(h))
+	for name := range h {
+		all[name] = h.Get(name)
 	}
-	return name, value, companions
+	return all
 }
 
-// warnOfShadows says that the owner itself uses something else (INTEROP §6).
+// warnOfShadows says that the owner itself uses something else (INTEROP §6), to
+// whoever did not choose this login by name.
 func (s *session) warnOfShadows() {
-	for _, name := range s.login.shadows {
-		s.app.say("note: %s is set, so Claude Code itself uses that and not the login this token is of", name)
-		return // the strongest decides
+	if s.app.named || len(s.login.shadows) == 0 {
+		return
 	}
+	strongest := s.login.shadows[0]
+	s.app.say("note: %s is set, so Claude Code itself uses that and not the login this token is of", strongest)
+	s.app.say1("hint: --source auto does as Claude Code does, and --source claude-code says that this login is meant")
 }

@@ -28,7 +28,8 @@ func newWait(a *app) *cobra.Command {
 		Use:   "wait",
 		Short: "Wait until somebody else has renewed the login",
 		Long: `Waits until the login is as asked for, and never refreshes it: that is left to
-its owner, or to another evercred. It waits for a login to come, too.
+its owner, or to another evercred. It waits for a login to come, too. A source
+that keeps no login (env, helper, federation) has nothing to wait for.
 
 "fresh" waits for a token with more than 30 s left, "change" until another token
 is stored than at the start; a logout counts. Exit 8 if --timeout came first.`,
@@ -57,6 +58,9 @@ type waitJSON struct {
 // at once.
 func runWait(a *app, o waitOptions) error {
 	return a.within(func(s *session) error {
+		if !s.login.stored() {
+			return usage("nothing is stored by --source %s, so there is nothing to wait for", s.login.source).advise("ask `evercred token` for one")
+		}
 		w := waiting{app: a, waitOptions: o}
 		err := s.src.Follow(s.ctx, w.see)
 		met := err == nil
