@@ -933,3 +933,21 @@ func TestR20AHistoryThatCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+// TestR7ABlankAfterALostAnswer: another program sent the spent token and blanked
+// the login; that an answer of ours was lost before is said all the same.
+func TestR7ABlankAfterALostAnswer(t *testing.T) {
+	inDirectory(t, time.Minute, func(d *onDisk) {
+		s := d.open(d.files())
+		d.ep.then(step{lose: errors.New("reset")})
+		want(t, s, "a1") // served, for it is good for a minute
+		d.sends(1)
+		left := d.clock.Now().UTC().Format(time.RFC3339)
+		d.write([]byte(`{"claudeAiOauth":{"accessToken":"","refreshToken":"","expiresAt":0}}`))
+		time.Sleep(2 * time.Second)
+		e := wantError(t, s, evercred.ErrLoginRequired, evercred.ReasonBlanked)
+		if !strings.Contains(e.Error(), "the answer to the refresh of "+left+" was lost") {
+			t.Errorf("%v, sent at %s", e, left)
+		}
+	})
+}

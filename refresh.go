@@ -424,6 +424,18 @@ func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 	return a
 }
 
+// unanswered is when a request left for this login of which no answer is known;
+// zero: never. It is for the message alone, so what cannot be read says nothing.
+func (f *flight) unanswered() time.Time {
+	records, _ := f.book.Attempts()
+	for _, r := range records {
+		if at, sent := r.Sent(); sent && !r.HasAnswer() && !f.ofOther(r.Intent().Deadline) {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
 // descends follows the grants that the ledger knows from one refresh token to
 // another (R20).
 func (f *flight) descends(refresh, from string) bool {
@@ -977,6 +989,9 @@ func (f *flight) error(cause decide.Cause) error {
 		return f.seen.err
 	case decide.WasBlanked:
 		e.Kind, e.What = ErrLoginRequired, "the login was blanked by its owner: the endpoint refused its refresh token"
+		if at := f.unanswered(); !at.IsZero() {
+			e.What = "the login was blanked by its owner, after the answer to the refresh of " + at.Format(time.RFC3339) + " was lost"
+		}
 	case decide.Deadline:
 		e.Kind, e.What = ErrLoginRequired, "the login itself ended at "+f.seen.cred.Deadline.Format(time.RFC3339)
 	case decide.NoRefresh:

@@ -52,6 +52,7 @@ const (
 	among       = "the foreigners, among themselves"
 	overtaken   = "stopped for longer than the stale age, and overtaken by a foreigner"
 	stolen      = "a foreigner took a stale lock over, unchecked"
+	abandoned   = "nobody of ours came to a dead process's escrow within the stale age, and a foreigner did"
 	unsaved     = "the save found no time under the load; kept in the escrow (step 11)"
 	unexcused   = "unexcused"
 )
@@ -85,8 +86,13 @@ func (j *judge) reason(a, b issuer.Record) (why, what string) {
 		return among, ""
 	case ours(a):
 		if k, found := j.deathIn(a, b); found {
-			if slices.Contains(k.answered, a.Refresh) {
-				return unexcused, "sent again although its answer was in the escrow of a killed process"
+			late := b.At.Sub(k.at)
+			switch {
+			case !slices.Contains(k.answered, a.Refresh):
+			case !ours(b) && late > j.e.times.StaleAge*9/10:
+				return abandoned, "" // the foreigner knows nothing of our escrow
+			default:
+				return unexcused, fmt.Sprintf("sent again, by %s and %v after the kill, although its answer was in the escrow of the killed process", b.UserAgent, late.Round(time.Millisecond))
 			}
 			return afterKill, ""
 		}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/evercred/evercred/internal/issuer"
 	"github.com/evercred/evercred/internal/proof/stage"
 )
 
@@ -164,8 +165,12 @@ func (e *episode) inspect(k *kill) {
 			k.unkept = k.unkept || e.hasRead(r.Intent().Refresh)
 		}
 	}
-	// The successor in the temporary file is of step 9. (The write lock would be
+	// The successor in the temporary file is of step 9, unless it is what a dead
+	// process saved there, and this one sends. (The write lock would be of step 9
 	// too, but a foreigner may hold it.)
+	if slices.Contains(k.unanswered, issuer.Fingerprint(string(newest))) {
+		return
+	}
 	files, _ := filepath.Glob(filepath.Join(e.login.Ledger(), "tmp-*"))
 	for _, name := range files {
 		b, _ := os.ReadFile(name)
