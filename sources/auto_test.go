@@ -237,6 +237,13 @@ func TestAutoWithoutHome(t *testing.T) {
 	if s := w.open("auto", w.options()); s.Name != "federation" {
 		t.Error(s.Name)
 	}
+	delete(w.env, "ANTHROPIC_FEDERATION_RULE_ID")
+	delete(w.env, "ANTHROPIC_IDENTITY_TOKEN")
+	w.login(time.Hour)
+	w.env["CLAUDE_CONFIG_DIR"] = w.path(".claude")
+	if s := w.open("auto", w.options()); s.Name != "claude-code" {
+		t.Error(s.Name)
+	}
 }
 
 // cost sums up what was asked of the disk: looks and opens by path.

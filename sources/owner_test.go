@@ -344,7 +344,7 @@ func TestOwnerIgnoresTerm(t *testing.T) {
 	}
 }
 
-// Nothing waits for its children either: Close and the callers' contexts.
+// Close waits for the command, and no caller does longer than it wants to.
 func TestOwnerAndClose(t *testing.T) {
 	o := newOwned(t, "claude", "stubborn")
 	s := o.open(o.source, o.options())
@@ -375,6 +375,25 @@ func TestOwnerAndClose(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := s.Refresh(t.Context(), true); !errors.Is(err, evercred.ErrClosed) || len(o.runs()) != 1 {
+		t.Errorf("%v, runs %q", err, o.runs())
+	}
+}
+
+// The run belongs to all its callers: the end of the first is not theirs.
+func TestOwnerOutlivesItsFirstCaller(t *testing.T) {
+	o := newOwned(t, "claude", "renew late")
+	s := o.open(o.source, o.options())
+	ctx, cancel := context.WithCancel(t.Context())
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := s.Token(ctx); first <- err }()
+	await(t, func() bool { return len(o.runs()) == 1 })
+	go func() { _, err := s.Token(t.Context()); second <- err }()
+	cancel()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	o.write(o.path("end"), "")
+	if err := <-second; err != nil || len(o.runs()) != 1 {
 		t.Errorf("%v, runs %q", err, o.runs())
 	}
 }
