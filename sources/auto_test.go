@@ -97,13 +97,16 @@ func TestAutoStops(t *testing.T) {
 		reason evercred.Reason
 		late   bool // shows when it is opened, not when it is found
 	}{
-		"a variable with a line break":    {variable("ANTHROPIC_API_KEY", "secret\n"), "env:ANTHROPIC_API_KEY", evercred.ReasonVariable, true},
-		"a variable of white space":       {variable("ANTHROPIC_AUTH_TOKEN", " "), "env:ANTHROPIC_AUTH_TOKEN", evercred.ReasonVariable, true},
-		"settings that are no JSON":       {settings(`{`), "helper", evercred.ReasonSettings, false},
-		"a helper that is no text":        {settings(`{"apiKeyHelper":1}`), "helper", evercred.ReasonSettings, false},
-		"settings that are a directory":   {func(w *world) { w.write(w.path(".claude", "settings.json", "x"), "") }, "helper", evercred.ReasonSettings, false},
-		"an administrator's, broken":      {func(w *world) { w.write(w.path("managed.json"), `[]`) }, "helper", evercred.ReasonSettings, false},
-		"a helper that others may change": {func(w *world) { settings(`{"apiKeyHelper":"x"}`)(w); os.Chmod(w.path(".claude", "settings.json"), 0o666) }, "helper", evercred.ReasonSettings, false},
+		"a variable with a line break":  {variable("ANTHROPIC_API_KEY", "secret\n"), "env:ANTHROPIC_API_KEY", evercred.ReasonVariable, true},
+		"a variable of white space":     {variable("ANTHROPIC_AUTH_TOKEN", " "), "env:ANTHROPIC_AUTH_TOKEN", evercred.ReasonVariable, true},
+		"settings that are no JSON":     {settings(`{`), "helper", evercred.ReasonSettings, false},
+		"a helper that is no text":      {settings(`{"apiKeyHelper":1}`), "helper", evercred.ReasonSettings, false},
+		"settings that are a directory": {func(w *world) { w.write(w.path(".claude", "settings.json", "x"), "") }, "helper", evercred.ReasonSettings, false},
+		"an administrator's, broken":    {func(w *world) { w.write(w.path("managed.json"), `[]`) }, "helper", evercred.ReasonSettings, false},
+		"a helper that others may change": {func(w *world) {
+			settings(`{"apiKeyHelper":"x"}`)(w)
+			os.Chmod(w.path(".claude", "settings.json"), 0o666)
+		}, "helper", evercred.ReasonSettings, false},
 		"federation, half":                {variable("ANTHROPIC_FEDERATION_RULE_ID", "fdrl_x"), "federation", evercred.ReasonVariable, false},
 		"a profile of an unknown type":    {config(`{"authentication":{"type":"magic"}}`), "profile:default", evercred.ReasonProfile, false},
 		"a profile that is no JSON":       {config(`{`), "profile:default", evercred.ReasonUnreadable, false},
@@ -232,6 +235,13 @@ func TestAutoWithoutHome(t *testing.T) {
 	delete(w.env, "CLAUDE_CODE_OAUTH_TOKEN")
 	w.federate()
 	if s := w.open("auto", w.options()); s.Name != "federation" {
+		t.Error(s.Name)
+	}
+	delete(w.env, "ANTHROPIC_FEDERATION_RULE_ID")
+	delete(w.env, "ANTHROPIC_IDENTITY_TOKEN")
+	w.login(time.Hour)
+	w.env["CLAUDE_CONFIG_DIR"] = w.path(".claude")
+	if s := w.open("auto", w.options()); s.Name != "claude-code" {
 		t.Error(s.Name)
 	}
 }

@@ -1,0 +1,3 @@
+package sources_test
+
+func alive(string) bool { panic("the tests that ask need a shell and signals") }
