@@ -2,12 +2,19 @@ package evercred_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/evercred/evercred"
+	places "github.com/evercred/evercred/sources" // another name: imports_test.go has a sources
 )
 
 // The hot path beside its floor, which is what no cache of tokens can do
@@ -71,6 +78,77 @@ func benchSource(b *testing.B) *evercred.Source {
 		b.Fatal(err)
 	}
 	return s
+}
+
+// BenchmarkSource is BenchmarkToken for what package sources opens. A profile
+// without client_id is not among them: it costs a stat at each use.
+func BenchmarkSource(b *testing.B) {
+	eachSource(b, func(b *testing.B, s *places.Source) {
+		ctx := context.Background()
+		for b.Loop() {
+			if tok, err := s.Token(ctx); err != nil || tok.IsZero() {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkSourceParallel(b *testing.B) {
+	eachSource(b, func(b *testing.B, s *places.Source) {
+		b.RunParallel(func(pb *testing.PB) {
+			ctx := context.Background()
+			for pb.Next() {
+				if tok, err := s.Token(ctx); err != nil || tok.IsZero() {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+}
+
+// eachSource opens all of them on a machine of their own.
+func eachSource(b *testing.B, run func(*testing.B, *places.Source)) {
+	dir := b.TempDir()
+	put := func(name, format string, args ...any) string {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, fmt.Appendf(nil, format, args...), 0o600)); err != nil {
+			b.Fatal(err)
+		}
+		return path
+	}
+	end := time.Now().Add(8 * time.Hour)
+	put("configs/default.json", `{"authentication":{"type":"user_oauth","client_id":"c"}}`)
+	put("credentials/default.json", `{"type":"oauth_token","access_token":"a1","refresh_token":"r1","expires_at":%d}`, end.Unix())
+	file := put("login.json", `{"claudeAiOauth":{"accessToken":"a1","refreshToken":"r1","expiresAt":%d}}`, end.UnixMilli())
+	exchange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"access_token":"a1","token_type":"Bearer","expires_in":28800}`)
+	}))
+	b.Cleanup(exchange.Close)
+	env := map[string]string{
+		"ANTHROPIC_AUTH_TOKEN": "a1", "ANTHROPIC_CONFIG_DIR": dir,
+		"ANTHROPIC_IDENTITY_TOKEN": "i1", "ANTHROPIC_FEDERATION_RULE_ID": "f1", "ANTHROPIC_ORGANIZATION_ID": "o1",
+	}
+	opts := &places.Options{
+		HelperCommand: "echo a1", TokenURL: exchange.URL,
+		LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+	}
+	for _, name := range []string{"env", "helper", "federation", "profile", "file:" + file} {
+		kind, _, _ := strings.Cut(name, ":")
+		b.Run(kind, func(b *testing.B) {
+			s, err := places.Open(name, opts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			if _, err := s.Token(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			run(b, s)
+		})
+	}
 }
 
 type floor struct{ cur atomic.Pointer[floorToken] }

@@ -39,7 +39,7 @@ type app struct {
 	cores     cores
 	common    commonFlags
 	variables []string     // the EVERCRED_ variables that stood in for flags
-	named     bool         // --source was given
+	named     bool         // --source was given as a flag
 	source    string       // whose credential it is; remedies go by it
 	work      func() error // of the verb that was named; see deferred
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,4 +58,38 @@ func loginOf(t *testing.T, args, environ []string) login {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// A remedy sends nobody to the owner of another credential.
+func TestRemediesNameTheSource(t *testing.T) {
+	for source, foreign := range map[string][]string{
+		"claude-code":           {"`ant "},
+		"profile:work":          {"claude", "--config-dir"},
+		"file":                  {"`claude", "`ant ", "--config-dir"},
+		"env:ANTHROPIC_API_KEY": {"`claude", "`ant ", "--config-dir"},
+		"helper":                {"`claude", "`ant "},
+		"federation":            {"`claude", "`ant ", "--config-dir"},
+	} {
+		for _, r := range []evercred.Reason{
+			evercred.ReasonNoFile, evercred.ReasonNoSection, evercred.ReasonNoHome, evercred.ReasonBlanked, evercred.ReasonDeadline,
+			evercred.ReasonNoRefresh, evercred.ReasonRefused, evercred.ReasonLostAnswer, evercred.ReasonOlderCopy, evercred.ReasonReadOnly, evercred.ReasonUnreadable,
+		} {
+			text := remedy(r, madeBy(source))
+			for _, word := range foreign {
+				if text == "" || strings.Contains(text, word) {
+					t.Errorf("%s, %s: %q", source, r, text)
+				}
+			}
+		}
+	}
+}
+
+func TestWaitingFor(t *testing.T) {
+	for source, want := range map[string]string{
+		"claude-code": "waiting for the store…", "helper": "waiting for the helper…", "federation": "exchanging the identity token…",
+	} {
+		if got := (login{source: source}).waitingFor(""); got != want {
+			t.Errorf("%s: %q", source, got)
+		}
+	}
 }

@@ -107,7 +107,8 @@ func companions(t evercred.Token) map[string]string {
 // warnOfShadows says that the owner itself uses something else (INTEROP §6), to
 // whoever did not choose this login by name.
 func (s *session) warnOfShadows() {
-	if s.app.named || len(s.login.shadows) == 0 {
+	_, byVariable := s.app.fromVariable("source")
+	if s.app.named || byVariable || len(s.login.shadows) == 0 {
 		return
 	}
 	strongest := s.login.shadows[0]

@@ -25,28 +25,47 @@ func hot(l *lab) error {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	for _, kind := range []string{"", "Parallel"} {
-		var ratios, tokens, floors []float64
-		var allocs string
-		for range 25 {
-			token, n, err := l.benchmark(bin, "Token"+kind)
-			if err != nil {
-				return err
-			}
-			floor, _, err := l.benchmark(bin, "Floor"+kind)
-			if err != nil {
-				return err
-			}
-			ratios, tokens, floors, allocs = append(ratios, token/floor), append(tokens, token), append(floors, floor), n
+		if err := l.besideFloor(bin, "Token"+kind+"$", kind, 25); err != nil {
+			return err
 		}
-		fmt.Printf("hot      %-10s %.2f × the floor (%.1f ns, floor %.1f ns; median of 25 turns), %s allocations; ceiling 1.10\n",
-			strings.ToLower(kind), median(ratios), median(tokens), median(floors), allocs)
+	}
+	for _, source := range []string{"env", "helper", "federation", "profile", "file"} {
+		for _, kind := range []string{"", "Parallel"} {
+			if err := l.besideFloor(bin, "Source"+kind+"$/^"+source+"$", source+" "+kind, 11); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// benchmark runs one of the root package's.
+// besideFloor times a benchmark and its floor in turn.
+func (l *lab) besideFloor(bin, name, title string, turns int) error {
+	floorName := "Floor$"
+	if strings.Contains(name, "Parallel") {
+		floorName = "FloorParallel$"
+	}
+	var ratios, tokens, floors []float64
+	var allocs string
+	for range turns {
+		token, n, err := l.benchmark(bin, name)
+		if err != nil {
+			return err
+		}
+		floor, _, err := l.benchmark(bin, floorName)
+		if err != nil {
+			return err
+		}
+		ratios, tokens, floors, allocs = append(ratios, token/floor), append(tokens, token), append(floors, floor), n
+	}
+	fmt.Printf("hot      %-19s %.2f × the floor (%.1f ns, floor %.1f ns; median of %d turns), %s allocations; ceiling 1.10\n",
+		strings.ToLower(title), median(ratios), median(tokens), median(floors), turns, allocs)
+	return nil
+}
+
+// benchmark runs one of the root package's; its name ends a regular expression.
 func (l *lab) benchmark(bin, name string) (ns float64, allocs string, err error) {
-	cmd := exec.Command(bin, "-test.run", "^$", "-test.bench", "^Benchmark"+name+"$", "-test.benchtime", "100ms")
+	cmd := exec.Command(bin, "-test.run", "^$", "-test.bench", "^Benchmark"+name, "-test.benchtime", "100ms")
 	cmd.Env = []string{"HOME=" + l.dir}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -61,16 +80,42 @@ func (l *lab) benchmark(bin, name string) (ns float64, allocs string, err error)
 	return 0, "", errors.New("the benchmark printed nothing")
 }
 
-// cold: a process that prints a fresh token, beside one that only reads the file.
+// cold: a process that prints a fresh token of each source that asks nobody, beside
+// one that only reads a file.
 func cold(l *lab) error {
-	dir, err := l.login(issuer.New(nil).Login(), time.Hour, 300)
+	login := issuer.New(nil).Login()
+	dir, err := l.login(login, time.Hour, 300)
+	if err == nil {
+		err = l.profile(dir, login, time.Hour)
+	}
 	if err != nil {
 		return err
 	}
+	file := filepath.Join(dir, ".credentials.json")
+	for _, s := range []struct {
+		name      string
+		env, args []string
+	}{
+		{"token on a fresh login", nil, []string{"--config-dir", dir}},
+		{"token --source file:…", nil, []string{"--source", "file:" + file}},
+		{"token --source profile", []string{"ANTHROPIC_CONFIG_DIR=" + dir}, []string{"--source", "profile"}},
+		{"token --source env", []string{"ANTHROPIC_AUTH_TOKEN=" + login.Access}, []string{"--source", "env"}},
+	} {
+		err := l.besideBase(s.name, file, func() *exec.Cmd { return l.bare(s.env, append([]string{"token"}, s.args...)...) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// besideBase runs pairs of a command and the base program, which must print the
+// same token.
+func (l *lab) besideBase(name, file string, command func() *exec.Cmd) error {
 	var ours, theirs []time.Duration
 	var ratios []float64
 	for i := range 200 {
-		evercred, base := l.command(dir, "", "token"), exec.Command(l.base, filepath.Join(dir, ".credentials.json"))
+		evercred, base := command(), exec.Command(l.base, file)
 		base.Env = evercred.Env
 		var a, b outcome
 		if i%2 == 0 { // whoever comes second finds warmer caches
@@ -79,13 +124,13 @@ func cold(l *lab) error {
 			b, a = once(base), once(evercred)
 		}
 		if a.token == "" || a.token != b.token {
-			return fmt.Errorf("no token: exit %d", a.code)
+			return fmt.Errorf("%s: no token: exit %d", name, a.code)
 		}
 		ours, theirs = append(ours, a.took), append(theirs, b.took)
 		ratios = append(ratios, float64(a.took)/float64(b.took))
 	}
-	fmt.Printf("cold     token on a fresh login: %.2f × a program that reads and prints the file (%s, %s; median of 200 pairs); ceiling 1.15\n",
-		median(ratios), ms(median(ours)), ms(median(theirs)))
+	fmt.Printf("cold     %s: %.2f × a program that reads and prints the file (%s, %s; median of 200 pairs); ceiling 1.15\n",
+		name, median(ratios), ms(median(ours)), ms(median(theirs)))
 	return nil
 }
 

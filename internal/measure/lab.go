@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,6 +33,21 @@ func (l *lab) login(first issuer.Login, left time.Duration, pad int) (dir string
 	return dir, os.WriteFile(filepath.Join(dir, ".credentials.json"), []byte(doc), 0o600)
 }
 
+// profile lays an Anthropic profile into a directory, with the token of a login.
+func (l *lab) profile(dir string, login issuer.Login, left time.Duration) error {
+	write := func(kind, text string) error {
+		if err := os.MkdirAll(filepath.Join(dir, kind), 0o700); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, kind, "default.json"), []byte(text), 0o600)
+	}
+	return errors.Join(
+		write("configs", `{"version":"1.0","authentication":{"type":"user_oauth","client_id":"measured"}}`),
+		write("credentials", fmt.Sprintf(`{"version":"1.0","type":"oauth_token","access_token":%q,"refresh_token":%q,"expires_at":%d}`,
+			login.Access, login.Refresh, time.Now().Add(left).Unix())),
+	)
+}
+
 // endpoint starts a token endpoint that takes its time.
 func endpoint(take time.Duration) (*issuer.Server, error) {
 	s := issuer.New(&issuer.Options{Behaviour: issuer.Behaviour{BeforeCommit: take}})
@@ -53,8 +69,13 @@ func (l *lab) command(dir, url string, args ...string) *exec.Cmd {
 	if url != "" {
 		args = append(args, "--token-url", url)
 	}
+	return l.bare(nil, args...)
+}
+
+// bare prepares `evercred ARGS` with an environment of its own.
+func (l *lab) bare(env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(l.evercred, args...)
-	cmd.Env = []string{"HOME=" + l.dir}
+	cmd.Env = append([]string{"HOME=" + l.dir}, env...)
 	return cmd
 }
 

@@ -25,6 +25,7 @@ var experiments = []struct {
 	{"memory", memory},
 	{"hot", hot},
 	{"cold", cold},
+	{"looks", looks},
 	{"storm", storm},
 	{"refresh", refresh},
 	{"dead", dead},
@@ -73,7 +74,7 @@ func run(names []string) error {
 		}
 	}
 	if known < len(names) {
-		return fmt.Errorf("there are hot, cold, storm, refresh, dead, outage and memory; not all of %v", names)
+		return fmt.Errorf("there are hot, cold, looks, storm, refresh, dead, outage and memory; not all of %v", names)
 	}
 	return nil
 }
