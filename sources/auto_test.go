@@ -373,3 +373,15 @@ func TestDiscoverCanBeLeft(t *testing.T) {
 		t.Errorf("it looked further: %v", calls)
 	}
 }
+
+// On a Mac nobody looks into the keychain only to list it.
+func TestDiscoverOnAMac(t *testing.T) {
+	w := newWorld(t)
+	opts := w.options()
+	opts.Seams.System, opts.Seams.Security = "darwin", "/nonexistent/security"
+	for f := range sources.Discover(opts) {
+		if present := f.Name == sources.ClaudeCode; f.Present != present {
+			t.Errorf("%+v", f)
+		}
+	}
+}

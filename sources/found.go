@@ -101,11 +101,12 @@ func (o *Options) order() iter.Seq[func() candidate] {
 	}
 }
 
-// stored is Claude Code's login, with a look whether it is there.
+// stored is Claude Code's login, with a look whether it is there. On a Mac only a
+// process could tell that there is no keychain item, so it may be (INTEROP §7).
 func (o *Options) stored() candidate {
 	c := o.claudeCode()
-	if c.Err == nil {
-		if _, err := o.Seams.Filled().FS.Stat(c.Place); errors.Is(err, fs.ErrNotExist) {
+	if seams := o.Seams.Filled(); c.Err == nil && seams.System != "darwin" {
+		if _, err := seams.FS.Stat(c.Place); errors.Is(err, fs.ErrNotExist) {
 			c.look(absent("nobody is logged in to Claude Code here", c.Place))
 		}
 	}
