@@ -139,6 +139,9 @@ func TestRulesOfRareEnds(t *testing.T) {
 			turn{Event{Kind: Answered, Verdict: Granted}, do(Save)}, turn{moved(sight("a2", "r1", time.Hour)), Action{Do: Serve, Adopted: true, CloseAs: "another-login", Dropped: true}})},
 		"9 without rotation, only neighbours changed": {turns: toSend(
 			turn{Event{Kind: Answered, Verdict: Granted}, do(Save)}, turn{moved(ended), do(Save)})},
+		"5 logged out while the lock was waited for": {turns: underLock(ended,
+			turn{left(Sight{}, Attempt{ID: "1", Refresh: "r1", Sent: true, Answer: true, Verdict: Granted, Rotated: true}), closing("1", "logged-out")},
+			turn{only(AttemptClosed), do(LookAgain)}, turn{again(Sight{}), fail(NotFound)})},
 		"10 what was recovered has grown old": {turns: underLock(ended,
 			turn{left(ended, Attempt{ID: "1", Refresh: "r1", Sent: true, Answer: true, Verdict: Granted, Rotated: true}), Action{Do: Save, Attempt: "1", Recovered: true}},
 			turn{only(Saved), with(do(Clear), learn(LearnGranted), "")}, turn{only(Cleared), do(LookAgain)},
