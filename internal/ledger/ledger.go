@@ -58,9 +58,9 @@ func (l *Ledger) Exists() (bool, error) {
 	return err == nil && i.Mode.IsDir(), err
 }
 
-// Pending reports whether an open attempt holds an answer. What cannot be read
-// cannot be recovered either, so it is not pending; Attempts says why. Of a
-// sealed answer whose key cannot be had now that is not known: an error.
+// Pending reports whether an open attempt holds an answer. One of a newer version
+// cannot be recovered, so it is not pending; Attempts says why. Of one that cannot
+// be read now, or whose key cannot be had now, that is not known: an error.
 func (l *Ledger) Pending() (bool, error) {
 	ids, err := l.list()
 	if err != nil {
@@ -72,10 +72,12 @@ func (l *Ledger) Pending() (bool, error) {
 		}
 		a, lerr := l.load(id)
 		switch {
-		case errors.Is(lerr, errAway):
-			err = lerr
 		case lerr == nil && !a.corrupt && a.HasAnswer():
 			return true, nil
+		case errors.Is(lerr, errTorn), errors.Is(lerr, fs.ErrNotExist), errors.Is(lerr, ErrNewer):
+			// Begun or closed just now, or not ours to recover.
+		case lerr != nil:
+			err = lerr
 		}
 	}
 	return false, err

@@ -579,3 +579,22 @@ func TestGuardThatCannotBeOpenedNorLookedAt(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Whether an answer waits in a record that cannot be opened, nobody knows: beside
+// a blanked login that is the difference between its rescue and its end.
+// (T4: EMFILE at the record.)
+func TestPendingThatCannotBeRead(t *testing.T) {
+	disk := &faulty.FS{Under: fsys.OS{}}
+	l := Open(quick(t), "doc", on(disk))
+	_, err := hold(t, l).Begin(Intent{Refresh: "aaaaaaaaaaaa"})
+	must(t, err)
+	disk.Fail = func(c faulty.Call) error {
+		if strings.HasSuffix(c.Path, openSuffix) {
+			return syscall.EMFILE
+		}
+		return nil
+	}
+	if _, err := l.Pending(); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("%v", err)
+	}
+}

@@ -4,10 +4,12 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -187,6 +189,48 @@ func TestSealedPiecesStayInPlace(t *testing.T) {
 		bad[i] ^= 1
 		if _, err := b.open(100, bad); !errors.Is(err, errDark) {
 			t.Fatalf("byte %d changed: %v", i, err)
+		}
+	}
+}
+
+// fickle is chance that may fail, and a key that may be away.
+type fickle struct{ fails bool }
+
+func (f *fickle) Read(p []byte) (int, error) {
+	if f.fails {
+		return 0, syscall.EIO
+	}
+	return rand.Read(p)
+}
+
+func (f *fickle) key() ([]byte, error) {
+	if f.fails {
+		return nil, syscall.ECONNREFUSED
+	}
+	return keyOf(1)()
+}
+
+// What cannot be sealed is not written, least of all in clear.
+func TestWhatCannotBeSealedIsNotWritten(t *testing.T) {
+	for name, cause := range map[string]error{"no chance": syscall.EIO, "no key": syscall.ECONNREFUSED} {
+		chance, key := new(fickle), new(fickle)
+		s := real()
+		s.Rand = chance
+		l := Open(quick(t), "doc", s).Sealed(key.key)
+		g := hold(t, l)
+		_, err := g.Begin(Intent{Refresh: "aaaaaaaaaaaa"})
+		must(t, err)
+		must(t, g.Release())
+		g = hold(t, l) // another process opens the attempt again
+		records, err := g.Attempts()
+		must(t, err)
+		must(t, records[0].MarkSending(time.Unix(1, 0)))
+		chance.fails, key.fails = name == "no chance", name == "no key"
+		if err := records[0].Append([]byte(sealedAnswer)); !errors.Is(err, cause) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if b, err := os.ReadFile(l.openPath(records[0].Intent().ID)); err != nil || bytes.Contains(b, []byte("invented")) {
+			t.Errorf("%s: in clear: %v", name, err)
 		}
 	}
 }
