@@ -133,17 +133,28 @@ func summary(all []*suite.Record) (string, error) {
 		if len(r.Controls) > 0 {
 			of = fmt.Sprintf("%d of %d", caught, len(r.Controls))
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s %s | %d | %s |\n", name, about, grouped(tried(r)), r.Unit, r.Violated, of)
+		n, unit := tried(r)
+		fmt.Fprintf(&b, "| %s | %s | %s %s | %d | %s |\n", name, about, grouped(n), unit, r.Violated, of)
 	}
 	return b.String(), nil
 }
 
-// tried is how many units a run did, as far as it counted them itself.
-func tried(r *suite.Record) int {
-	if n, ok := r.Figures[r.Unit].(float64); ok {
-		return int(n)
+// tried is how many units a run did, as far as it counted them itself, in all its
+// parts together. A suite that repeats its cells counts cases.
+func tried(r *suite.Record) (n int, unit string) {
+	counted := false
+	for name, v := range r.Figures {
+		if f, ok := v.(float64); ok && (name == r.Unit || strings.HasSuffix(name, ": "+r.Unit)) {
+			n, counted = n+int(f), true
+		}
 	}
-	return r.Count()
+	switch {
+	case counted:
+		return n, r.Unit
+	case strings.HasPrefix(r.Unit, "repeats"):
+		return r.Count(), "cases"
+	}
+	return r.Count(), r.Unit
 }
 
 // grouped is a number with a space at each thousand.
