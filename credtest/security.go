@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Security is a stand-in for macOS's /usr/bin/security with a keychain of its
@@ -51,7 +52,11 @@ func NewSecurity(t testing.TB) *Security {
 	if runtime.GOOS == "windows" {
 		t.Skip("the stand-in for security is started by a shell script")
 	}
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "evercred-security-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeBusy(t, dir) })
 	self, err := os.Executable()
 	if err == nil {
 		err = os.Mkdir(filepath.Join(dir, "items"), 0o700)
@@ -66,6 +71,22 @@ func NewSecurity(t testing.TB) *Security {
 		t.Fatal(err)
 	}
 	return &Security{t: t, dir: dir}
+}
+
+// removeBusy removes a directory in which a process may still be at work: one that
+// a probe has started, and nobody waits for.
+func removeBusy(t testing.TB, dir string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; {
+		err := os.RemoveAll(dir)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Error(err)
+			return
+		}
+	}
 }
 
 // Path is the program.

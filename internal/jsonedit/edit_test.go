@@ -166,10 +166,12 @@ func tree(t *testing.T, text []byte) any {
 // hasTree reports whether a tree has a member.
 func hasTree(root any, path []string) bool {
 	for _, name := range path {
-		members, ok := root.(map[string]any)
-		if root, ok = members[name]; !ok {
+		members, _ := root.(map[string]any) // a nil map has no member
+		next, ok := members[name]
+		if !ok {
 			return false
 		}
+		root = next
 	}
 	return true
 }

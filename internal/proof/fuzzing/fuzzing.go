@@ -53,7 +53,7 @@ func Suite() suite.Suite {
 			},
 			{
 				Rule:  "Retry-After without a bound",
-				Edits: []suite.Edit{{File: "grant/parse.go", Old: "time.Duration(min(n, century)) * time.Second", New: "time.Duration(min(n, 80*century)) * time.Second"}},
+				Edits: []suite.Edit{{File: "grant/parse.go", Old: "time.Duration(min(n, century)) * time.Second", New: "time.Duration(min(n, 2*century)) * time.Second"}},
 				Only:  "grant.FuzzRetryAfter",
 			},
 			{

@@ -303,7 +303,11 @@ func (m *machine) lookAgain2() {
 		if r.marked && r.ref == c.latest.ref && (a.Verdict == decide.Unknown || a.Verdict == decide.Committed) {
 			age := int16(r.age)
 			c.wasLost = max(c.wasLost, age)
-			if !a.Answer && (c.lastLeft < 0 || (age < c.lastLeft) == lastCounts) {
+			later := age < c.lastLeft
+			if !lastCounts {
+				later = !later
+			}
+			if !a.Answer && (c.lastLeft < 0 || later) {
 				c.lastLeft = age
 			}
 		}
