@@ -30,7 +30,6 @@ type given struct {
 	evercred.Provider
 	status evercred.Status
 	pinned bool // the token is never another
-	grants bool // a token comes from an endpoint
 }
 
 func (g given) Reject(t evercred.Token) {
@@ -52,7 +51,7 @@ func (g given) Refresh(ctx context.Context, force bool) (evercred.Refreshed, err
 		}
 	}
 	t, err := g.Token(ctx)
-	return evercred.Refreshed{Token: t, Granted: err == nil && anew && g.grants}, err
+	return evercred.Refreshed{Token: t, Granted: err == nil && anew}, err
 }
 
 // Status tells what was known when the source was opened. A token that does not

@@ -309,7 +309,7 @@ func (o *Options) exchange(cfg federation.Config, place string) (Lender, error) 
 		err := &evercred.Error{Kind: evercred.ErrUnavailable, Reason: evercred.ReasonReadOnly, What: "an exchange is a grant, and none may be made", Where: place}
 		return given{Provider: barred{err}, status: evercred.Status{Place: place, Err: err}}, nil
 	}
-	return given{Provider: f, status: evercred.Status{Place: place}, grants: true}, nil
+	return given{Provider: f, status: evercred.Status{Place: place}}, nil
 }
 
 // profile is an Anthropic profile; its config file is read here, once.

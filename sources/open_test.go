@@ -194,7 +194,7 @@ func TestOnDemand(t *testing.T) {
 		}
 		for i, force := range []bool{true, false, true} {
 			r, err := s.Refresh(t.Context(), force)
-			if err != nil || r.Token.IsZero() || r.Granted != (force && name == "federation") {
+			if err != nil || r.Token.IsZero() || r.Granted != force {
 				t.Errorf("%s: %+v, %v", name, r, err)
 			}
 			if n := runs(name); n != []int{1, 1, 2}[i] {
