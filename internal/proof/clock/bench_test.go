@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -90,7 +89,7 @@ func (b *bench) source() *evercred.Source {
 		b.events = append(b.events, e)
 	}
 	o.Seams = &seam.Seams{
-		Clock: b.clock, Rand: chance{rand.NewChaCha8([32]byte{byte(len(b.sources))})},
+		Clock: b.clock, Rand: stage.Dice(uint64(len(b.sources))),
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			once(&b.connecting)
 			return b.pipes.dial(ctx)
@@ -109,10 +108,6 @@ func (b *bench) source() *evercred.Source {
 	b.sources = append(b.sources, s)
 	return s
 }
-
-type chance struct{ *rand.ChaCha8 }
-
-func (c chance) Read(p []byte) (int, error) { return c.ChaCha8.Read(p) }
 
 // end is the oracle (PROOF, "The oracle"), after every case.
 func (b *bench) end() {

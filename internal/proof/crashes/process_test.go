@@ -2,11 +2,9 @@ package crashes
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/procid"
+	"github.com/evercred/evercred/internal/proof/stage"
 	"github.com/evercred/evercred/internal/seam"
 )
 
@@ -34,20 +33,7 @@ type process struct {
 
 // seams puts the machine in the place of the real one.
 func (p *process) seams() *seam.Seams {
-	var seed [32]byte
-	binary.LittleEndian.PutUint64(seed[:], uint64(p.id.PID))
-	return &seam.Seams{Clock: p.m, FS: disk{p}, Rand: &dice{chance: rand.NewChaCha8(seed)}, Dial: p.m.dial(p), Procs: p}
-}
-
-type dice struct {
-	mu     sync.Mutex
-	chance *rand.ChaCha8
-}
-
-func (d *dice) Read(b []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.chance.Read(b)
+	return &seam.Seams{Clock: p.m, FS: disk{p}, Rand: stage.Dice(uint64(p.id.PID)), Dial: p.m.dial(p), Procs: p}
 }
 
 // Self and Dead are procid.Table: every other process of this boot is dead.
