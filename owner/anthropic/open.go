@@ -158,11 +158,10 @@ func (p *Profile) refresher() (*grant.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if host := c.Hostname(); !strings.EqualFold(host, APIHost) && !c.Local() && !slices.Contains(p.opts.AllowHosts, strings.ToLower(host)) {
-		// The directory can be named by a project's environment file, and a config
-		// file in it can name the user's own credentials (S7).
-		return nil, &evercred.Error{Kind: evercred.ErrConfig, Reason: evercred.ReasonHost,
-			What: "the profile's endpoint is not the owner's, and nobody allowed its host by name", Where: host}
+	// The directory can be named by a project's environment file, and a config
+	// file in it can name the user's own credentials (S7).
+	if err := c.Confined(append([]string{APIHost}, p.opts.AllowHosts...)...); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
