@@ -41,7 +41,6 @@ type flight struct {
 	seen    view // the look that decide goes by (State.Seen); after a save: what was saved
 	memory  ledger.Memory
 	forgot  error           // why the memory cannot be read
-	unclear error           // why it is not known which token an attempt descends from
 	print   string          // fingerprint of the refresh token that is, or was, to be replaced
 	records []ledger.Record // the open attempts: those of the last look under the lock, and ours since
 	record  ledger.Record   // the attempt of the last send, or the one being recovered
@@ -175,7 +174,11 @@ func (f *flight) moved() bool {
 	if f.keeper != nil {
 		return false
 	}
-	book := f.s.book()
+	l, ok := f.s.store.(ledgered)
+	if !ok {
+		return false
+	}
+	book := l.LedgerOf(f.latest.doc)
 	if book.Path() == f.book.Path() {
 		return false
 	}
@@ -234,7 +237,7 @@ func (f *flight) escrow(v decide.Sight) bool {
 		return v.Kind == decide.Blanked
 	}
 	for _, r := range records {
-		a := f.attempt(r, "")
+		a, _ := f.attempt(r, "") // whence it descends is asked under the lock
 		if a.Answer && (a.Verdict == decide.Granted || v.Kind == decide.Present && a.Refresh != v.Refresh) {
 			return true
 		}
@@ -372,7 +375,13 @@ func (f *flight) lookAgain(ctx context.Context) decide.Event {
 	f.wasLost, f.lastLeft = time.Time{}, time.Time{}
 	event := f.look(ctx, decide.LookedAgain)
 	records, err := f.keeper.Attempts()
-	if err = errors.Join(f.forgot, err); err != nil {
+	err = errors.Join(f.forgot, err)
+	for _, r := range records {
+		a, unclear := f.attempt(r, f.keeper.BootID())
+		event.Attempts = append(event.Attempts, a)
+		err = errors.Join(err, unclear) // which is the login's successor: none may be closed
+	}
+	if err != nil {
 		reason := ReasonCannotSave
 		if errors.Is(err, ledger.ErrNewer) {
 			reason = ReasonNewerLedger
@@ -380,21 +389,15 @@ func (f *flight) lookAgain(ctx context.Context) decide.Event {
 		f.cause = cannot("the ledger cannot be read", reason, err)
 		return decide.Event{Kind: decide.PrepareFailed}
 	}
-	f.records, f.unclear = records, nil
-	for _, r := range records {
-		event.Attempts = append(event.Attempts, f.attempt(r, f.keeper.BootID()))
-	}
-	if f.unclear != nil { // which of them is the login's successor: none may be closed
-		f.cause = cannot("the ledger cannot be read", ReasonCannotSave, f.unclear)
-		return decide.Event{Kind: decide.PrepareFailed}
-	}
+	f.records = records
 	return event
 }
 
-// attempt is what decide may know of a record (step 5).
-func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
+// attempt is what decide may know of a record (step 5). An error: it is not
+// known which token it descends from.
+func (f *flight) attempt(r ledger.Record, boot string) (a decide.Attempt, err error) {
 	intent := r.Intent()
-	a := decide.Attempt{ID: intent.ID, Refresh: intent.Refresh, Access: intent.Access, Corrupt: r.Corrupt(), Sent: !r.NeverSent(boot)}
+	a = decide.Attempt{ID: intent.ID, Refresh: intent.Refresh, Access: intent.Access, Corrupt: r.Corrupt(), Sent: !r.NeverSent(boot)}
 	a.OtherLogin = f.ofOther(intent.Deadline)
 	a.Answer = r.HasAnswer()
 	if a.Answer {
@@ -419,9 +422,9 @@ func (f *flight) attempt(r ledger.Record, boot string) decide.Attempt {
 		}
 	}
 	if a.Verdict == decide.Granted && intent.Refresh != stored {
-		a.Descends = f.descends(intent.Refresh, stored)
+		a.Descends, err = f.descends(intent.Refresh, stored)
 	}
-	return a
+	return a, err
 }
 
 // unanswered is when a request left for this login of which no answer is known;
@@ -438,11 +441,10 @@ func (f *flight) unanswered() time.Time {
 
 // descends follows the grants that the ledger knows from one refresh token to
 // another (R20).
-func (f *flight) descends(refresh, from string) bool {
+func (f *flight) descends(refresh, from string) (bool, error) {
 	history, err := f.book.History()
 	if err != nil {
-		f.unclear = err
-		return false
+		return false, err
 	}
 	next := make(map[string]string, len(history))
 	for _, c := range history {
@@ -455,7 +457,7 @@ func (f *flight) descends(refresh, from string) bool {
 			break
 		}
 	}
-	return from != "" && from == refresh
+	return from != "" && from == refresh, nil
 }
 
 var verdicts = [...]decide.Verdict{

@@ -107,7 +107,12 @@ func (s *Source) book() ledger.Book {
 }
 
 // ledgered is a Store that has a ledger on disk: filestore and what is built on it.
-type ledgered interface{ Ledger() *ledger.Ledger }
+type ledgered interface {
+	// Ledger is that of where the login is found now.
+	Ledger() *ledger.Ledger
+	// LedgerOf is that of where doc was found; of a zero doc it is Ledger's.
+	LedgerOf(doc Document) *ledger.Ledger
+}
 
 // guarded is the Lock of such a Store.
 type guarded interface{ Guard() *ledger.Guard }

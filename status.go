@@ -97,7 +97,7 @@ func (f *flight) ledgerStatus(facts decide.Facts) LedgerStatus {
 	records, _ := f.book.Attempts()
 	for _, r := range records {
 		l.Open++
-		if f.attempt(r, "").Verdict == decide.Granted {
+		if a, _ := f.attempt(r, ""); a.Verdict == decide.Granted {
 			l.Escrow++
 		}
 	}

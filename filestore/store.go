@@ -97,6 +97,15 @@ func (s *Store) Ledger() *ledger.Ledger {
 	return s.ledger(p.target)
 }
 
+// LedgerOf is the ledger of the file that doc was read from, without looking
+// where the path leads now; of a zero doc it is Ledger's.
+func (s *Store) LedgerOf(doc evercred.Document) *ledger.Ledger {
+	if doc.IsZero() {
+		return s.Ledger()
+	}
+	return s.ledger(doc.Place())
+}
+
 func (s *Store) ledger(path string) *ledger.Ledger {
 	return ledger.Open(filepath.Dir(path), filepath.Base(path), s.seams)
 }

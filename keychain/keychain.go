@@ -219,6 +219,9 @@ func (s *Store) Ledger() *ledger.Ledger {
 	return ledger.Open(dir, s.item.ledgerName(), s.seams).Sealed(s.escrow)
 }
 
+// LedgerOf is Ledger: an item has one place.
+func (s *Store) LedgerOf(evercred.Document) *ledger.Ledger { return s.Ledger() }
+
 // ledgerName is the folder in .evercred: the name of a file never begins so in
 // the directories of the owners, and account names stay out of it.
 func (i Item) ledgerName() string {

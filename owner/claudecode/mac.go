@@ -125,6 +125,14 @@ func (s *itemOrFile) Ledger() *ledger.Ledger {
 	return s.item.Ledger()
 }
 
+// LedgerOf is that of where doc was found.
+func (s *itemOrFile) LedgerOf(doc evercred.Document) *ledger.Ledger {
+	if doc.IsZero() || !s.ofFile(doc) {
+		return s.Ledger()
+	}
+	return s.file.LedgerOf(doc)
+}
+
 // Tidy is that of where the login was last seen.
 func (s *itemOrFile) Tidy(g *ledger.Guard) {
 	if s.inFile.Load() {
