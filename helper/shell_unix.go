@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"github.com/evercred/evercred/internal/procid"
 )
 
 // shell makes the command the leader of a process group, so that what it starts
@@ -14,7 +16,7 @@ import (
 // either: it would stop, and be ended in time.
 func shell(ctx context.Context, line string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = procid.Apart()
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/evercred/evercred/internal/procid"
 	"github.com/evercred/evercred/internal/timing"
 )
 
@@ -123,7 +124,7 @@ func (t tool) run(ctx context.Context, stdin []byte, args ...string) ([]byte, er
 	cmd.Stdin = bytes.NewReader(stdin)
 	out := capped{room: maxOutput}
 	cmd.Stdout = &out
-	cmd.SysProcAttr = apart()
+	cmd.SysProcAttr = procid.Apart()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = t.times.KeychainEnd
 	err := cmd.Run()

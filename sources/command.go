@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evercred/evercred/federation"
+	"github.com/evercred/evercred/internal/procid"
 	"github.com/evercred/evercred/internal/timing"
 	"github.com/evercred/evercred/owner/anthropic"
 	"github.com/evercred/evercred/owner/claudecode"
@@ -52,13 +53,13 @@ func antCommand(o *Options, p *anthropic.Profile) *ownersCommand {
 	return &ownersCommand{
 		argv:  []string{"ant", "auth", "print-credentials", "--access-token"},
 		store: p.Credentials,
-		env: append(without(o.Environ(), variables[:]...),
+		env: append(without(o.Environ()),
 			anthropic.VarConfigDir+"="+p.Location.Dir, anthropic.VarProfile+"="+p.Location.Profile),
 	}
 }
 
-// secrets of ours and of other sources are no business of the command either.
-var secrets = []string{"EVERCRED_TOKEN", federation.VarIdentityToken, claudecode.VarAuthToken, claudecode.VarAPIKey, claudecode.VarOAuthToken}
+// secrets of ours and of other sources are no business of the command.
+var secrets = append([]string{"EVERCRED_TOKEN", federation.VarIdentityToken}, variables[:]...)
 
 // without is an environment without some variables and the secrets.
 func without(env []string, names ...string) []string {
@@ -107,7 +108,7 @@ func (c *ownersCommand) find() (string, error) {
 func (c *ownersCommand) run(program string, times timing.Protocol) error {
 	cmd := exec.Command(program, c.argv[1:]...)
 	cmd.Dir, cmd.Env = c.dir, c.env
-	alone(cmd)
+	cmd.SysProcAttr = procid.Apart()
 	if err := cmd.Start(); err != nil {
 		return err
 	}

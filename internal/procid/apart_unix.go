@@ -1,0 +1,9 @@
+//go:build unix
+
+package procid
+
+import "syscall"
+
+// Apart starts a process in a group of its own: the interrupt of a terminal that
+// is meant for us must not end it in the middle of a save.
+func Apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
