@@ -19,9 +19,7 @@ import (
 // caller's end fails no other (FAILURES R19): each ctx bounds its own caller's
 // wait. A p that can hang must bound itself. A panic in p becomes an error for
 // all who wait. Errors are handed on and not kept.
-//
-// It is a Rejecter: it drops the token if it holds it, and passes the refusal on.
-func Cached(p Provider, ttl time.Duration) Provider {
+func Cached(p Provider, ttl time.Duration) *Cache {
 	return CachedWith(p, CacheOptions{TTL: ttl})
 }
 
@@ -48,12 +46,14 @@ type CacheOptions struct {
 
 // CachedWith is Cached for providers whose tokens have an end, or whose failures
 // are dear.
-func CachedWith(p Provider, o CacheOptions) Provider {
+func CachedWith(p Provider, o CacheOptions) *Cache {
 	o.PauseMax = max(o.PauseMax, o.Pause)
-	return &cached{provider: p, opts: o}
+	return &Cache{provider: p, opts: o}
 }
 
-type cached struct {
+// Cache is the Provider of Cached and CachedWith, and a Rejecter. It is safe for
+// concurrent use.
+type Cache struct {
 	provider Provider
 	opts     CacheOptions
 	lease    atomic.Pointer[lease]
@@ -100,7 +100,9 @@ type fetch struct {
 	rejected []Token // while it was under way
 }
 
-func (c *cached) Token(ctx context.Context) (Token, error) {
+// Token gives the token that is kept, or asks the provider; see Cached. Its
+// errors are the provider's, and those of CacheOptions.Pause.
+func (c *Cache) Token(ctx context.Context) (Token, error) {
 	now, e := wallClock(), c.lease.Load()
 	if e.fresh(now) || ctx.Err() != nil && e.good(now) {
 		return e.token, nil
@@ -127,9 +129,11 @@ func (c *cached) Token(ctx context.Context) (Token, error) {
 	return Token{}, err
 }
 
-// Reject tells the provider first, and forgets then: so what is asked for after
-// forgetting is asked of a provider that knows.
-func (c *cached) Reject(t Token) {
+// Reject drops t if it is kept, and passes the refusal on if the provider is a
+// Rejecter.
+func (c *Cache) Reject(t Token) {
+	// First the provider: what is asked for after forgetting is asked of one that
+	// knows.
 	if r, ok := c.provider.(Rejecter); ok {
 		r.Reject(t)
 	}
@@ -145,7 +149,7 @@ func (c *cached) Reject(t Token) {
 }
 
 // countRefusal keeps a server that refuses everything from driving the provider.
-func (c *cached) countRefusal(e *lease) {
+func (c *Cache) countRefusal(e *lease) {
 	if wallClock().Sub(e.from) >= c.opts.PauseMax {
 		c.refusals = 0
 	}
@@ -157,7 +161,7 @@ func (c *cached) countRefusal(e *lease) {
 
 // join returns the fetch to wait for, or without one what is to be answered at
 // once. With a fetch, a token is what may be served if that fails.
-func (c *cached) join(ctx context.Context) (Token, *fetch, error) {
+func (c *Cache) join(ctx context.Context) (Token, *fetch, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, e := wallClock(), c.lease.Load()
@@ -182,7 +186,7 @@ func (c *cached) join(ctx context.Context) (Token, *fetch, error) {
 }
 
 // run always ends in land, whatever the provider does.
-func (c *cached) run(ctx context.Context, f *fetch) {
+func (c *Cache) run(ctx context.Context, f *fetch) {
 	returned := false
 	defer func() {
 		if v := recover(); !returned {
@@ -206,7 +210,7 @@ func crashed(v any) error {
 
 // land keeps a good answer, unless it was refused before it came, and lets the
 // waiters go.
-func (c *cached) land(f *fetch) {
+func (c *Cache) land(f *fetch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fetch = nil
@@ -227,7 +231,7 @@ func (c *cached) land(f *fetch) {
 const pauseLimit = time.Hour
 
 // pause begins the nth pause in a row, and returns err with its end in it.
-func (c *cached) pause(n int, err error) error {
+func (c *Cache) pause(n int, err error) error {
 	if c.opts.Pause <= 0 {
 		return err
 	}
@@ -260,7 +264,7 @@ func (f *fetch) refused() bool {
 }
 
 // keep says how long t may be served.
-func (c *cached) keep(t Token) *lease {
+func (c *Cache) keep(t Token) *lease {
 	e := &lease{token: t, from: wallClock(), until: t.Expires()}
 	if c.opts.TTL > 0 {
 		if end := e.from.Add(c.opts.TTL); e.until.IsZero() || end.Before(e.until) {

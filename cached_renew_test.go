@@ -194,7 +194,7 @@ func TestR15bCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{life: time.Hour}
 		c := evercred.CachedWith(s, evercred.CacheOptions{Early: time.Minute, Pause: 2 * time.Second, PauseMax: time.Minute})
-		reject := c.(evercred.Rejecter).Reject
+		reject := c.Reject
 		paused := 0
 		for range 10 * 60 {
 			for range 8 {
@@ -245,7 +245,7 @@ func TestCachedServesNothingRefusedAfterAFailure(t *testing.T) {
 			result <- err
 		}()
 		synctest.Wait()
-		c.(evercred.Rejecter).Reject(tok)
+		c.Reject(tok)
 		close(release)
 		if err := <-result; !errors.Is(err, evercred.ErrUnavailable) {
 			t.Errorf("%v", err)

@@ -273,11 +273,11 @@ func TestCachedReject(t *testing.T) {
 	c := evercred.Cached(p, time.Hour)
 	c.Token(t.Context())
 
-	c.(evercred.Rejecter).Reject(b) // not the one it holds
+	c.Reject(b) // not the one it holds
 	if got, _ := c.Token(t.Context()); got != a {
 		t.Error("the refusal of another token dropped this one")
 	}
-	c.(evercred.Rejecter).Reject(mustToken(t, "sk-test-a", nil))
+	c.Reject(mustToken(t, "sk-test-a", nil))
 	if got, _ := c.Token(t.Context()); got != b {
 		t.Error("a refused token is served")
 	}
@@ -294,7 +294,7 @@ func TestCachedRejectInFlight(t *testing.T) {
 		c := evercred.Cached(p, time.Hour)
 		results := ask(t.Context(), c, 1)
 		synctest.Wait()
-		c.(evercred.Rejecter).Reject(a)
+		c.Reject(a)
 		answer <- a
 		if r := <-results; r.err != nil || r.token != a {
 			t.Errorf("%v, %v", r.token, r.err)

@@ -62,11 +62,8 @@ type Config struct {
 
 // Source is an evercred.Provider and Rejecter. It is safe for concurrent use.
 type Source struct {
-	cache interface {
-		evercred.Provider
-		evercred.Rejecter
-	}
-	host string
+	cache *evercred.Cache
+	host  string
 }
 
 // New checks cfg without reading the identity token or touching the network.
@@ -105,10 +102,7 @@ func New(cfg Config) (*Source, error) {
 		Pause:    seams.Times.CooldownUnreachableMin,
 		PauseMax: seams.Times.CooldownUnreachableMax,
 	})
-	return &Source{cache: cache.(interface {
-		evercred.Provider
-		evercred.Rejecter
-	}), host: client.Host()}, nil
+	return &Source{cache: cache, host: client.Host()}, nil
 }
 
 // Token gives an access token that is good now. The first caller, and later one

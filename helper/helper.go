@@ -49,10 +49,7 @@ type Config struct {
 
 // Source is an evercred.Provider and Rejecter. It is safe for concurrent use.
 type Source struct {
-	cache interface {
-		evercred.Provider
-		evercred.Rejecter
-	}
+	cache  *evercred.Cache
 	origin string
 }
 
@@ -66,10 +63,7 @@ func New(cfg Config) (*Source, error) {
 	}
 	cfg.TTL, cfg.Timeout = cmp.Or(cfg.TTL, DefaultTTL), cmp.Or(cfg.Timeout, DefaultTimeout)
 	cache := evercred.CachedWith(command{cfg}, evercred.CacheOptions{TTL: cfg.TTL, Pause: 2 * time.Second, PauseMax: time.Minute})
-	return &Source{cache.(interface {
-		evercred.Provider
-		evercred.Rejecter
-	}), cfg.Origin}, nil
+	return &Source{cache, cfg.Origin}, nil
 }
 
 // Token gives the key, which travels as X-Api-Key and as Bearer, because only
