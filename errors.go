@@ -141,8 +141,9 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// reasonOf is the Reason of an error; empty: it has none.
-func reasonOf(err error) Reason {
+// ReasonOf is the Reason of the outermost Error that err is or wraps; empty:
+// there is none.
+func ReasonOf(err error) Reason {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Reason
 	}

@@ -274,7 +274,7 @@ func (s *Source) join(ctx context.Context, p purpose) (Refreshed, error) {
 // landed is the result of a flight: a token that is still good outweighs an
 // error that says nothing about the login.
 func (s *Source) landed(f *flight, p purpose) (Refreshed, error) {
-	if f.err != nil && reasonOf(f.err) == ReasonBug {
+	if f.err != nil && ReasonOf(f.err) == ReasonBug {
 		return s.meanwhile(p, f.err)
 	}
 	return f.result, f.err

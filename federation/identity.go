@@ -71,9 +71,9 @@ func fileTrouble(err error) string {
 	switch {
 	case errors.Is(err, evercred.ErrNotFound):
 		return "is not there: whatever issues the identity token has to write it, or the variable names another place"
-	case errors.As(err, &e) && e.Reason == evercred.ReasonTooLarge:
+	case evercred.ReasonOf(err) == evercred.ReasonTooLarge:
 		return fmt.Sprintf("holds more than %d bytes: it must hold the identity token alone", maxIdentity)
-	case errors.As(err, &e) && e.Reason == evercred.ReasonPermissions:
+	case evercred.ReasonOf(err) == evercred.ReasonPermissions:
 		return "may not be read by this user: give it the right to"
 	case errors.As(err, &e) && e.Err != nil:
 		return "cannot be read: " + e.Err.Error()

@@ -91,10 +91,7 @@ func (d *delegate) Close() error {
 }
 
 // due: nothing but a renewal would help.
-func due(err error) bool {
-	var e *evercred.Error
-	return errors.As(err, &e) && e.Reason == evercred.ReasonReadOnly
-}
+func due(err error) bool { return evercred.ReasonOf(err) == evercred.ReasonReadOnly }
 
 // renew joins the run, or begins it, to replace the token with the fingerprint
 // old and any that has ended. ctx bounds the caller's wait alone.

@@ -31,7 +31,7 @@ type Found struct {
 // is no file of the user's either.
 func (f *Found) look(err error) {
 	f.Err = err
-	if errors.Is(err, evercred.ErrNotFound) || reasonOf(err) == evercred.ReasonNoHome {
+	if errors.Is(err, evercred.ErrNotFound) || evercred.ReasonOf(err) == evercred.ReasonNoHome {
 		f.Present = false
 	}
 	var e *evercred.Error

@@ -256,7 +256,7 @@ func (o *Options) setting() (claudecode.HelperSetting, error) {
 		s.Managed = o.Managed
 	}
 	s.Seams = o.Seams
-	doubtful := reasonOf(err) == evercred.ReasonSettings
+	doubtful := evercred.ReasonOf(err) == evercred.ReasonSettings
 	if err != nil && !doubtful {
 		return claudecode.HelperSetting{}, err
 	}
@@ -271,14 +271,6 @@ func (o *Options) setting() (claudecode.HelperSetting, error) {
 		}
 	}
 	return found, none
-}
-
-func reasonOf(err error) evercred.Reason {
-	var e *evercred.Error
-	if errors.As(err, &e) {
-		return e.Reason
-	}
-	return ""
 }
 
 func (o *Options) federation() candidate {

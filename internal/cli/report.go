@@ -172,16 +172,13 @@ func exitCode(err error) int {
 	return exitBug
 }
 
-// reasonOf is the reason of the outermost error; empty: none.
+// reasonOf is evercred.ReasonOf, with one for --timeout.
 func reasonOf(err error) evercred.Reason {
-	var e *evercred.Error
-	if errors.As(err, &e) {
-		return e.Reason
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	reason := evercred.ReasonOf(err)
+	if reason == "" && errors.Is(err, context.DeadlineExceeded) {
 		return evercred.ReasonTimeout
 	}
-	return ""
+	return reason
 }
 
 // hint is what to do about an error: when to try again or else how to mend it,

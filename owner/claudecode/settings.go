@@ -62,9 +62,8 @@ func (e environment) settings(configDir string) (Settings, error) {
 	}, e.goos}
 	s := Settings{Managed: e.managed()}
 	l, err := settings.locate(configDir)
-	var reason *evercred.Error
 	switch {
-	case errors.As(err, &reason) && reason.Reason == evercred.ReasonNoHome:
+	case evercred.ReasonOf(err) == evercred.ReasonNoHome:
 		return s, nil
 	case err != nil:
 		return Settings{}, err
