@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,9 @@ type lease struct {
 	token       Token
 	from, until time.Time // zero until: no end
 	renew       time.Time // zero: not before until
+	// The hot path serves token while first <= now < last, in wall-clock
+	// nanoseconds: from, and the sooner of renew and until.
+	first, last int64
 }
 
 func (e *lease) good(now time.Time) bool {
@@ -103,11 +107,21 @@ type fetch struct {
 // Token gives the token that is kept, or asks the provider; see Cached. Its
 // errors are the provider's, and those of CacheOptions.Pause.
 func (c *Cache) Token(ctx context.Context) (Token, error) {
-	now, e := wallClock(), c.lease.Load()
-	if e.fresh(now) || ctx.Err() != nil && e.good(now) {
-		return e.token, nil
+	e := c.lease.Load()
+	if e != nil {
+		if now := time.Now().UnixNano(); now < e.last && now >= e.first {
+			return e.token, nil
+		}
 	}
+	return c.ask(ctx, e)
+}
+
+// ask is Token where the first look is not enough.
+func (c *Cache) ask(ctx context.Context, e *lease) (Token, error) {
 	if err := ctx.Err(); err != nil {
+		if e.good(wallClock()) {
+			return e.token, nil
+		}
 		return Token{}, err
 	}
 	old, f, err := c.join(ctx)
@@ -274,6 +288,14 @@ func (c *Cache) keep(t Token) *lease {
 	if c.opts.Early > 0 && !e.until.IsZero() {
 		e.renew = e.until.Add(-min(c.opts.Early, e.until.Sub(e.from)/5))
 	}
+	e.first = e.from.UnixNano()
+	left := time.Duration(math.MaxInt64 - e.first) // what lies beyond has no nanoseconds
+	for _, end := range []time.Time{e.renew, e.until} {
+		if !end.IsZero() {
+			left = min(left, end.Sub(e.from))
+		}
+	}
+	e.last = e.first + int64(left)
 	return e
 }
 

@@ -3,6 +3,7 @@ package evercred_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -71,6 +72,21 @@ func TestCachedServesUntil(t *testing.T) {
 			}
 		})
 	})
+	// Ends that have no nanoseconds of the epoch.
+	for year, calls := range map[int]int{5: 3, 9999: 1} {
+		t.Run(fmt.Sprint("the year ", year), func(t *testing.T) {
+			p := &scripted{token: func(context.Context) (evercred.Token, error) {
+				return evercred.NewToken("sk-test", &evercred.TokenOptions{Expires: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)})
+			}}
+			c := evercred.Cached(p, 0)
+			for range 3 {
+				c.Token(t.Context())
+			}
+			if p.called() != calls {
+				t.Errorf("%d calls instead of %d", p.called(), calls)
+			}
+		})
+	}
 }
 
 // What comes dead is handed on, since the provider may know better, and not kept.
