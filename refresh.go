@@ -71,7 +71,7 @@ type taken struct {
 }
 
 func newFlight(s *Source, p purpose) *flight {
-	return &flight{s: s, purpose: p, book: s.book(), valid: make(chan struct{}), done: make(chan struct{})}
+	return &flight{s: s, purpose: p, stop: func() {}, book: s.book(), valid: make(chan struct{}), done: make(chan struct{})}
 }
 
 // fly runs the flight to its end. It always completes: a panic becomes an
@@ -83,14 +83,8 @@ func (f *flight) fly(ctx context.Context) {
 			f.result, f.err = Refreshed{}, panicked(p)
 		}
 	}()
-	f.until = time.Now().Add(f.s.opts.RefreshTimeout)
-	var cancel context.CancelFunc
-	f.ctx, cancel = context.WithDeadline(ctx, f.until)
-	defer cancel()
-	f.stop = cancel
-	if !f.purpose.last {
-		defer context.AfterFunc(f.s.life, cancel)() // Close ends what has not been sent
-	}
+	f.ctx, f.until = ctx, time.Now().Add(f.s.opts.RefreshTimeout)
+	defer func() { f.stop() }()
 	defer f.unlock()
 
 	f.ask = decide.Ask{Force: f.purpose.force, ReadOnly: f.s.opts.ReadOnly, SaveOnly: f.purpose.save}
@@ -99,6 +93,15 @@ func (f *flight) fly(ctx context.Context) {
 	}
 	f.perform(ctx)
 	landed = true
+}
+
+// limit bounds what can take long. The first look goes without: the timer would
+// cost a process that serves a fresh token as much as the look.
+func (f *flight) limit() {
+	f.ctx, f.stop = context.WithDeadline(f.ctx, f.until)
+	if !f.purpose.last {
+		context.AfterFunc(f.s.life, f.stop) // Close ends what has not been sent
+	}
 }
 
 // perform is the loop of the transaction.
@@ -123,6 +126,7 @@ func (f *flight) perform(ctx context.Context) {
 				f.s.publish(f.seen, f.memory)
 				close(f.valid)
 			}
+			f.limit()
 			event = f.takeLock(state.Patient)
 		case decide.KeepWaiting:
 			event = f.watch()

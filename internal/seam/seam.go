@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"runtime"
 	"time"
@@ -67,11 +68,18 @@ func (s *Seams) Filled() Seams {
 	return f
 }
 
-// Jitter returns a duration in [min, max), by Rand, so that a run of the proof
-// can be repeated; min where chance fails.
+// Jitter returns a duration in [min, max); min where chance fails. It goes by Rand
+// where that is not the real one, so that a run of the proof can be repeated. The
+// real one is for what must not be guessed, and slow to start.
 func (s Seams) Jitter(min, max time.Duration) time.Duration {
+	if max <= min {
+		return min
+	}
+	if s.Rand == rand.Reader {
+		return min + mathrand.N(max-min)
+	}
 	var b [8]byte
-	if _, err := io.ReadFull(s.Rand, b[:]); err != nil || max <= min {
+	if _, err := io.ReadFull(s.Rand, b[:]); err != nil {
 		return min
 	}
 	return min + time.Duration(binary.LittleEndian.Uint64(b[:])%uint64(max-min))
