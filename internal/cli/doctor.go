@@ -118,13 +118,14 @@ func (x *examination) atFile() {
 
 // examine looks at everything once.
 func (a *app) examine(s seam.Seams) *examination {
-	x := &examination{app: a, Seams: s}
+	x := &examination{app: a, Seams: s, login: &login{}}
 	defer x.environment() // last, and also where no login is named
-	var err error
-	if x.login, err = a.login(); err != nil {
+	l, err := a.login()
+	if err != nil {
 		x.bad(string(reasonOf(err)), "", a.remedy(reasonOf(err)), "%v", err)
 		return x
 	}
+	x.login = l
 	x.atFile()
 	ctx, cancel := context.WithTimeout(context.Background(), a.common.timeout)
 	defer cancel()

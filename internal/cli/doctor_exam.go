@@ -22,7 +22,7 @@ import (
 type examination struct {
 	seam.Seams
 	app      *app
-	login    login
+	login    *login
 	findings []finding
 
 	near   string // the file's path with the links of its directory resolved; empty: there is none
@@ -97,7 +97,7 @@ func realDir(path string) (string, error) {
 
 // state is what the library says of the login, and its odd members.
 func (x *examination) state(ctx context.Context) {
-	src, err := x.app.open(&x.login)
+	src, err := x.app.open(x.login)
 	if err != nil {
 		x.bad(string(reasonOf(err)), "", x.app.remedy(reasonOf(err)), "%v", err)
 		return

@@ -22,16 +22,16 @@ type login struct {
 	over     []string // what auto has passed by because this comes first; see lookBehind
 	passed   []string // what auto found before and was not allowed to use
 	warnings []string // what looks unintended about the choice
-	options  sources.Options
+	options  *sources.Options
 }
 
 // options are what the common flags say to every source.
-func (a *app) options() (sources.Options, error) {
+func (a *app) options() (*sources.Options, error) {
 	c := &a.common
 	if c.readOnly && c.refresh == string(sources.Owner) {
-		return sources.Options{}, usage("--read-only and --refresh owner contradict each other").advise("give one of them")
+		return nil, usage("--read-only and --refresh owner contradict each other").advise("give one of them")
 	}
-	o := sources.Options{
+	o := &sources.Options{
 		ConfigDir:      c.configDir,
 		TokenURL:       c.tokenURL,
 		ClientID:       c.clientID,
@@ -54,26 +54,26 @@ func (a *app) options() (sources.Options, error) {
 }
 
 // login says which source is meant. It does not look at the disk.
-func (a *app) login() (login, error) {
+func (a *app) login() (*login, error) {
 	c := &a.common
 	a.source = c.source
 	o, err := a.options()
 	if err != nil {
-		return login{}, err
+		return nil, err
 	}
-	l := login{source: c.source, auto: c.source == sources.Auto, options: o}
+	l := &login{source: c.source, auto: c.source == sources.Auto, options: o}
 	kind, path, _ := strings.Cut(c.source, ":")
 	if _, byVariable := a.fromVariable("config-dir"); c.configDir != "" && !byVariable && !ofClaudeCode(kind) {
-		return login{}, usage("--config-dir names the directory of Claude Code's login, and --source %s does not look there", c.source).advise("give one of them")
+		return nil, usage("--config-dir names the directory of Claude Code's login, and --source %s does not look there", c.source).advise("give one of them")
 	}
 	if c.helper != "" && kind != sources.Helper && kind != sources.Auto {
-		return login{}, usage("--helper says nothing beside --source %s", c.source).advise("add --source helper, or --source auto")
+		return nil, usage("--helper says nothing beside --source %s", c.source).advise("add --source helper, or --source auto")
 	}
 	switch kind {
 	case sources.ClaudeCode:
 		at, err := claudecode.Locate(a.lookup, c.configDir)
 		if err != nil {
-			return login{}, err
+			return nil, err
 		}
 		l.file, l.chosenBy, l.warnings = at.Document, at.Variable, at.Warnings
 		if c.configDir != "" {
@@ -94,13 +94,13 @@ func ofClaudeCode(kind string) bool {
 }
 
 // kind is the source without what follows the colon.
-func (l login) kind() string {
+func (l *login) kind() string {
 	kind, _, _ := strings.Cut(l.source, ":")
 	return kind
 }
 
 // stored reports whether the source keeps a login that others may renew too.
-func (l login) stored() bool {
+func (l *login) stored() bool {
 	switch l.kind() {
 	case sources.Env, sources.Helper, sources.Federation:
 		return false
@@ -130,7 +130,7 @@ func (a *app) open(l *login) (sources.Lender, error) {
 	if name == sources.File {
 		name += ":" + l.file
 	}
-	src, err := sources.Open(name, &l.options)
+	src, err := sources.Open(name, l.options)
 	var e *evercred.Error
 	if variable, ok := a.fromVariable("token-url"); ok && errors.As(err, &e) && e.Reason == evercred.ReasonHost {
 		named := *e
@@ -139,7 +139,7 @@ func (a *app) open(l *login) (sources.Lender, error) {
 	}
 	if err != nil {
 		if l.auto {
-			a.source = firstFound(&l.options)
+			a.source = firstFound(l.options)
 		}
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func (l *login) lookBehind() {
 		return
 	}
 	found := false
-	for f := range sources.Discover(&l.options) {
+	for f := range sources.Discover(l.options) {
 		switch {
 		case f.Name == l.source:
 			found = true

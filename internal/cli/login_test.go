@@ -27,7 +27,7 @@ func TestFlagsReachTheLibrary(t *testing.T) {
 			!slices.Equal(o.AllowHosts, []string{"x.example"}) || o.RefreshTimeout < 19*time.Second || o.RefreshTimeout > 20*time.Second {
 			t.Errorf("%s: %+v", name, o)
 		}
-		src, err := new(app).open(&l)
+		src, err := new(app).open(l)
 		if err != nil {
 			t.Fatalf("%s: the host that was allowed by name is refused: %v", name, err)
 		}
@@ -38,15 +38,15 @@ func TestFlagsReachTheLibrary(t *testing.T) {
 	if l.options.AllowFileMount || l.options.AllowArgv || len(l.options.AllowHosts) > 0 {
 		t.Error("a variable lowered a guard")
 	}
-	if _, err := new(app).open(&l); !errors.Is(err, evercred.ErrConfig) {
+	if _, err := new(app).open(l); !errors.Is(err, evercred.ErrConfig) {
 		t.Errorf("%v", err)
 	}
 }
 
 // loginOf is the login that a command line means.
-func loginOf(t *testing.T, args, environ []string) login {
+func loginOf(t *testing.T, args, environ []string) *login {
 	t.Helper()
-	var l login
+	var l *login
 	a := &app{stdout: new(bytes.Buffer), stderr: new(bytes.Buffer), environ: environ, now: time.Now}
 	root := newRoot(a, args)
 	root.AddCommand(&cobra.Command{Use: "probe", RunE: func(*cobra.Command, []string) (err error) {

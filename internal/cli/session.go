@@ -22,7 +22,7 @@ import (
 // its last flight has ended (DESIGN §4 "Time").
 type session struct {
 	app     *app
-	login   login
+	login   *login
 	src     sources.Lender
 	ctx     context.Context // ends at --timeout
 	signals chan os.Signal  // those that would end us, while we listen
@@ -56,7 +56,7 @@ func (a *app) within(work func(*session) error) error {
 	s := &session{app: a, login: l, signals: make(chan os.Signal, 16), pipe: make(chan os.Signal, 1)}
 	s.login.options.Observe = s.note
 	s.login.options.Seams = &seam.Seams{FS: wary{fsys.Default(), s.listen}}
-	if s.src, err = a.open(&s.login); err != nil {
+	if s.src, err = a.open(s.login); err != nil {
 		return err
 	}
 	defer s.deafen()

@@ -106,7 +106,7 @@ type ledgerJSON struct {
 	Holder        string    `json:"holder,omitempty"`
 }
 
-func statusOf(st evercred.Status, l login) statusJSON {
+func statusOf(st evercred.Status, l *login) statusJSON {
 	return statusJSON{
 		Version: jsonVersion,
 		Source:  sourceJSON{l.source, st.Place, l.why(), list(l.shadows), l.auto, list(l.over)},
@@ -132,7 +132,7 @@ func list(l []string) []string {
 }
 
 // why says who chose the login.
-func (l login) why() string { return orDefault(l.chosenBy) }
+func (l *login) why() string { return orDefault(l.chosenBy) }
 
 func orDefault(chosenBy string) string {
 	if chosenBy == "" {
@@ -151,7 +151,7 @@ func (t *table) row(word, text string) {
 	}
 }
 
-func (a *app) statusText(st evercred.Status, l login) string {
+func (a *app) statusText(st evercred.Status, l *login) string {
 	var t table
 	t.row("source", l.source+" ("+l.reason()+")")
 	t.row("place", printable(st.Place))
@@ -181,7 +181,7 @@ func (a *app) statusText(st evercred.Status, l login) string {
 	return t.String()
 }
 
-func (l login) reason() string {
+func (l *login) reason() string {
 	switch {
 	case l.auto:
 		return "found by auto; named by " + l.chosenBy

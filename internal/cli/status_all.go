@@ -53,8 +53,8 @@ func runStatusAll(a *app, o statusOptions) error {
 	defer cancel()
 	j := allJSON{Version: jsonVersion, Sources: []placeJSON{}}
 	found, good := false, false
-	for f := range sources.Discover(&opts) {
-		p := a.look(ctx, f, opts)
+	for f := range sources.Discover(opts) {
+		p := a.look(ctx, f, *opts)
 		p.Auto = f.Present && p.State != stateNotRun && !found
 		found, good = found || p.Auto, good || p.Usable || p.Renewable
 		j.Sources = append(j.Sources, p)
