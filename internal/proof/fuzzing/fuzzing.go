@@ -65,6 +65,9 @@ func Suite() suite.Suite {
 	}
 }
 
+// Kept is the outcome of an input that broke nothing.
+const Kept = "promise kept"
+
 // target is one fuzz target.
 type target struct {
 	dir, name string // the package's directory, relative to the module
@@ -192,7 +195,7 @@ func fuzz(r *suite.Run, t target, program string) (f fuzzed, err error) {
 	out, err := cmd.CombinedOutput()
 	f.execs, f.fresh = figures(string(out))
 	if err == nil {
-		r.SawMany(t.String(), "promise kept", f.execs)
+		r.SawMany(t.String(), Kept, f.execs)
 		r.SawMany(t.String(), "new and interesting", f.fresh)
 		return f, nil
 	}
@@ -208,12 +211,15 @@ func fuzz(r *suite.Run, t target, program string) (f fuzzed, err error) {
 		}
 	}
 	if !found && strings.Contains(text, "context deadline exceeded") { // the fuzzer's own, at the end of its time
-		r.SawMany(t.String(), "promise kept", f.execs)
+		r.SawMany(t.String(), Kept, f.execs)
 		return f, nil
 	}
-	r.Violation(t.String(), "%s", tail(text, 3000))
+	r.Violation(t.String(), "%s", tail(strings.TrimSpace(noise.ReplaceAllString(text, "")), 3000))
 	return f, nil
 }
+
+// noise is what the fuzzer says of itself, before what the test says.
+var noise = regexp.MustCompile(`(?m)^(fuzz: .*|failure while testing seed corpus entry: .*| *--- FAIL: .*)\n`)
 
 var said = regexp.MustCompile(`execs: (\d+) \(.*new interesting: (\d+)`)
 

@@ -45,6 +45,10 @@ func Suite() suite.Suite {
 // no time.
 const decisions = "decisions"
 
+// Tried is the figure that says how many mutants were tried, of all that could be
+// made.
+const Tried = "mutants tried"
+
 // enough of the mutants must be found.
 const enough = 0.9
 
@@ -135,7 +139,7 @@ func sample(r *suite.Run, of []subject, n int) error {
 	share := float64(found) / float64(len(chosen))
 	r.Figure("mutants", all)
 	r.Figure("mutants equivalent by hand", equal)
-	r.Figure("mutants tried", len(chosen))
+	r.Figure(Tried, len(chosen))
 	r.Figure("mutants found", found)
 	r.Figure("mutants found, in percent", math.Round(share*1000)/10)
 	r.Figure("mutants not found", survivors)
