@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evercred/evercred/internal/seam"
+	"github.com/evercred/evercred/sources"
 )
 
 type doctorOptions struct{ fix, json bool }
@@ -45,7 +46,7 @@ func runDoctor(a *app, o doctorOptions) error {
 		x = a.examine(real.Filled())
 		x.findings = append(x.findings, failed...)
 	}
-	j.Place, j.Findings = x.login.file, x.findings
+	j.Place, j.Findings = x.document, x.findings
 	j.OK = !slices.ContainsFunc(x.findings, func(f finding) bool { return f.Level != levelOK })
 	var err error
 	if o.json {
@@ -108,9 +109,9 @@ func (a *app) doctorText(j doctorJSON) string {
 	return b.String()
 }
 
-// atFile looks where the file is, if it is known.
-func (x *examination) atFile() {
-	if x.login.file != "" {
+// at looks where the document is, if it is known.
+func (x *examination) at(document string) {
+	if x.document = document; document != "" {
 		x.follow()
 		x.firstSight()
 	}
@@ -126,20 +127,25 @@ func (a *app) examine(s seam.Seams) *examination {
 		return x
 	}
 	x.login = l
-	x.atFile()
+	x.at(l.file)
 	ctx, cancel := context.WithTimeout(context.Background(), a.common.timeout)
 	defer cancel()
 	x.state(ctx)
 	if x.near == "" {
-		x.atFile() // auto has found it just now
+		x.at(x.opened())
 	}
-	if x.login.file == "" { // a source without a document, or a profile, whose owner takes no lock
+	if x.document == "" {
 		return x
 	}
 	x.file()
 	x.directory()
-	x.saving()
-	x.locks()
+	if x.login.kind() != sources.Profile {
+		x.saving()
+		x.locks()
+	} else if x.status.Refresh != "" { // else it is followed and never saved
+		x.saving()
+	}
+	x.holders()
 	x.records()
 	return x
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/ledger"
 	"github.com/evercred/evercred/internal/seam"
+	"github.com/evercred/evercred/owner/anthropic"
 	"github.com/evercred/evercred/owner/claudecode"
 	"github.com/evercred/evercred/sources"
 )
@@ -24,6 +25,8 @@ type examination struct {
 	app      *app
 	login    *login
 	findings []finding
+
+	document string // the path of what is examined, as it is named; empty: the source keeps none
 
 	near   string // the file's path with the links of its directory resolved; empty: there is none
 	target string // the file itself, every link resolved; empty: it leads nowhere
@@ -50,7 +53,7 @@ const maxLinks = 40
 // the file's place (FAILURES F2). That it leads nowhere, or in a circle, is in
 // the state of the login.
 func (x *examination) follow() {
-	path, err := filepath.Abs(x.login.file)
+	path, err := filepath.Abs(x.document)
 	if err == nil {
 		path, err = realDir(path)
 	}
@@ -104,7 +107,7 @@ func (x *examination) state(ctx context.Context) {
 	}
 	defer src.Close()
 	if x.status, err = src.Status(ctx); err != nil {
-		x.bad(string(evercred.ReasonTimeout), x.login.file, "look whether its file system hangs", "the login could not be looked at in time: %v", err)
+		x.bad(string(evercred.ReasonTimeout), x.document, "look whether its file system hangs", "the login could not be looked at in time: %v", err)
 		return
 	}
 	st := x.status
@@ -127,9 +130,18 @@ func (x *examination) state(ctx context.Context) {
 		x.warn(string(evercred.ReasonNoRefresh), "", x.app.remedy(evercred.ReasonNoRefresh), "there is no refresh token: the login ends with its access token")
 	}
 	x.deadline()
-	if x.login.file != "" {
-		x.oddities(ctx)
+	if path := x.opened(); path != "" {
+		x.oddities(ctx, path)
 	}
+}
+
+// opened is the document of the source that was opened: auto has found it, or a
+// profile has named it.
+func (x *examination) opened() string {
+	if x.login.kind() == sources.Profile && x.status.Access != "" {
+		return x.status.Place
+	}
+	return x.login.file
 }
 
 // deadline warns before the login itself ends (FAILURES R17).
@@ -146,17 +158,21 @@ func (x *examination) deadline() {
 }
 
 // oddities are what the codec tolerated, and a time that cannot be.
-func (x *examination) oddities(ctx context.Context) {
-	doc, err := filestore.New(x.login.file, nil).Load(ctx)
+func (x *examination) oddities(ctx context.Context, path string) {
+	doc, err := filestore.New(path, nil).Load(ctx)
 	if err != nil {
 		return
 	}
-	cred, err := claudecode.Codec{}.Decode(doc.Bytes())
+	var codec evercred.Codec = claudecode.Codec{}
+	if x.login.kind() == sources.Profile {
+		codec = anthropic.Codec{ClientID: "any"} // that there is none is in the state
+	}
+	cred, err := codec.Decode(doc.Bytes())
 	if err != nil {
 		return
 	}
 	for _, note := range cred.Notes {
-		x.warn("document", "", "`claude auth login` writes it anew", "%s", note)
+		x.warn("document", "", x.app.remedy(evercred.ReasonRefused)+", which writes it anew", "%s", note)
 	}
 	if ahead := doc.Modified().Sub(x.Clock.Now()); ahead > time.Minute {
 		x.warn("clock", doc.Place(), "set the clock of this machine; tokens are judged by it",

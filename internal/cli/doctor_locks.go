@@ -16,6 +16,7 @@ import (
 	"github.com/evercred/evercred/internal/fsys"
 	"github.com/evercred/evercred/internal/ledger"
 	"github.com/evercred/evercred/owner/claudecode"
+	"github.com/evercred/evercred/sources"
 )
 
 // A beat comes every 5 s (INTEROP §3); a lock that missed one is still young.
@@ -31,7 +32,7 @@ type ownersLock struct {
 }
 
 func (x *examination) ownersLocks() []ownersLock {
-	if x.near == "" {
+	if x.near == "" || x.login.kind() == sources.Profile { // its owners take none
 		return nil
 	}
 	refresh, write := claudecode.LockPaths(filepath.Dir(x.near))
@@ -63,6 +64,10 @@ func (x *examination) locks() {
 	if len(x.findings) == found && x.near != "" {
 		x.ok("lock", "", "the three locks of Claude Code are free")
 	}
+}
+
+// holders tells who refreshes now.
+func (x *examination) holders() {
 	for _, book := range x.folders() {
 		h, held, err := book.Holder()
 		if err == nil && held {

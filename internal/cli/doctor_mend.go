@@ -46,8 +46,13 @@ func (x *examination) mendHint(err error) string {
 
 // asRoot is the command that mends. Root has another home, so it names the login.
 func (x *examination) asRoot() string {
-	if x.login.source == sources.File {
+	switch x.login.kind() {
+	case sources.File:
 		return "sudo evercred doctor --fix --source " + quoted(sources.File+":"+x.near)
+	case sources.Profile: // which is found by a directory that only the variable names
+		dir := filepath.Dir(x.near)
+		owner, _ := x.FS.Stat(dir)
+		return fmt.Sprintf("sudo chown -R %d %s", owner.UID, quoted(filepath.Join(dir, ".evercred")))
 	}
 	return "sudo evercred doctor --fix --config-dir " + quoted(filepath.Dir(x.near))
 }
