@@ -202,6 +202,10 @@ func faults(all []*suite.Record) (string, error) {
 	return b.String(), nil
 }
 
+// readable is how many characters of what a control found a table repeats; the
+// rest is in the record.
+const readable = 240
+
 // controls lists the rules that were taken away and what then went wrong.
 func controls(all []*suite.Record) (string, error) {
 	var b strings.Builder
@@ -209,6 +213,9 @@ func controls(all []*suite.Record) (string, error) {
 	for _, r := range all {
 		for _, c := range r.Controls {
 			found, _, _ := strings.Cut(c.Found, "\n")
+			if r := []rune(found); len(r) > readable {
+				found = string(r[:readable]) + "…"
+			}
 			if found == "" {
 				found = "**nothing**"
 			}
