@@ -4,6 +4,7 @@ package mutants
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -80,9 +81,10 @@ func sample(r *suite.Run, of []subject, n int) error {
 		return err
 	}
 	var chosen []Mutant
-	equal := 0
+	equal, idle := 0, maps.Clone(same)
 	for _, m := range p.mutants {
 		_, known := same[m.Key]
+		delete(idle, m.Key)
 		switch {
 		case r.Only == m.Name:
 			chosen = append(chosen, m)
@@ -94,6 +96,11 @@ func sample(r *suite.Run, of []subject, n int) error {
 	}
 	if len(chosen) == 0 {
 		return fmt.Errorf("there is no mutant %q", r.Only)
+	}
+	if r.Only == "" && len(of) == len(subjects) {
+		for key := range idle { // the source has changed, and the reason may no longer hold
+			r.Violation("equivalent", "equivalent.txt speaks of what is not there: %s", key)
+		}
 	}
 	all := len(chosen)
 	r.Rand("sample").Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
