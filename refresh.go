@@ -98,9 +98,11 @@ func (f *flight) fly(ctx context.Context) {
 // limit bounds what can take long. The first look goes without: the timer would
 // cost a process that serves a fresh token as much as the look.
 func (f *flight) limit() {
-	f.ctx, f.stop = context.WithDeadline(f.ctx, f.until)
+	ctx, cancel := context.WithDeadline(f.ctx, f.until)
+	f.ctx, f.stop = ctx, cancel
 	if !f.purpose.last {
-		context.AfterFunc(f.s.life, f.stop) // Close ends what has not been sent
+		leave := context.AfterFunc(f.s.life, cancel) // Close ends what has not been sent
+		f.stop = func() { leave(); cancel() }
 	}
 }
 

@@ -65,6 +65,15 @@ func TestCommittedRecordsPassed(t *testing.T) {
 	}
 }
 
+// A control whose text is gone from the source would be found at the next long run only.
+func TestControlsFitTheSource(t *testing.T) {
+	for _, s := range suites() {
+		if err := s.Fit(filepath.Join("..", ".."), t.TempDir()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestQuote(t *testing.T) {
 	all := []*suite.Record{{Suite: "T3", Name: "crashes", About: "Killed.", Unit: "states", Size: suite.Full,
 		Cases:    []suite.Case{{Fault: "killed", Outcome: "lost", Count: 1}, {Fault: "killed", Outcome: "saved", Count: 12345}},

@@ -11,5 +11,9 @@ import (
 )
 
 func main() {
-	suite.Main("internal/proof/extra", []suite.Suite{fuse.Suite(), history.Suite(), peers.Suite()}, nil, peers.Command())
+	suite.Main("internal/proof/extra", suites(), nil, peers.Command())
+}
+
+func suites() []suite.Suite {
+	return []suite.Suite{fuse.Suite(), history.Suite(), peers.Suite()}
 }

@@ -77,6 +77,18 @@ func overlay(module, dir, base string, edits []Edit) (string, error) {
 	return name, os.WriteFile(name, b, 0o600)
 }
 
+// Fit reports which control of a suite no longer has its text in the source of
+// the module, or has it more than once. It writes to dir.
+func (s Suite) Fit(module, dir string) error {
+	var errs []error
+	for i, ctl := range s.Controls {
+		if _, err := overlay(module, filepath.Join(dir, fmt.Sprint(s.ID, i)), "", ctl.Edits); err != nil {
+			errs = append(errs, fmt.Errorf("%s, control %q: %w", s.ID, ctl.Rule, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // runControls runs those of a suite, in their order. Where no protocol time counts
 // they share the machine, since each spends half of its time in the compiler.
 func (c *command) runControls(s *Suite, rec *Record) error {
