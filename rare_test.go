@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/evercred/evercred"
 	"github.com/evercred/evercred/credtest"
@@ -76,6 +78,14 @@ func (d *onDisk) saved() evercred.Credential {
 		d.t.Fatal(err)
 	}
 	return c
+}
+
+// noSave: the document cannot be replaced.
+func noSave(c faulty.Call) error {
+	if c.Op == "Rename" && strings.HasSuffix(c.Path, "c.json") {
+		return syscall.EIO
+	}
+	return nil
 }
 
 // F4: whichever call of a whole transaction fails, and for good after the send
@@ -209,7 +219,9 @@ func TestR5LogoutWhileLocking(t *testing.T) {
 				return nil, &evercred.Error{Kind: evercred.ErrNotFound, Reason: evercred.ReasonNoFile, What: "no file"}
 			})
 			if back {
-				wantError(t, s, evercred.ErrLocked, evercred.ReasonLocked)
+				if e := wantError(t, s, evercred.ErrLocked, evercred.ReasonLocked); errors.Is(e, evercred.ErrNotFound) {
+					t.Errorf("a login that is there is not found: %v", e)
+				}
 			} else if _, err := s.Token(context.Background()); !errors.Is(err, evercred.ErrNotFound) {
 				t.Errorf("%v", err)
 			}
@@ -255,6 +267,14 @@ func TestALockThatSaysOnlyThatTheTimeIsOver(t *testing.T) {
 		s := w.odd(wait)
 		time.AfterFunc(time.Second, func() { s.Close() })
 		wantError(t, s, evercred.ErrClosed, evercred.ReasonClosed)
+	})
+	inWorld(t, -time.Minute, func(w *world) { // one that says who holds it is not spoken over
+		s := w.odd(func(context.Context) (evercred.Lock, error) {
+			return nil, &evercred.Error{Kind: evercred.ErrLocked, Reason: evercred.ReasonLocked, What: "process 7 holds it"}
+		})
+		if e := wantError(t, s, evercred.ErrLocked, evercred.ReasonLocked); e.What != "process 7 holds it" {
+			t.Errorf("%v", e)
+		}
 	})
 	inWorld(t, -time.Minute, func(w *world) { // what is unsafe stays unsafe, and is not "held"
 		s := w.odd(func(context.Context) (evercred.Lock, error) { return nil, errors.New("no locks here") })
@@ -310,6 +330,64 @@ func TestPrepare(t *testing.T) {
 		want(t, preparing(w, func() error { return syscall.ENOSPC }), "a1")
 		w.sends(0)
 	})
+	inWorld(t, time.Hour, func(w *world) { // R23: what was to be replaced was, and the other is good for a while
+		s := preparing(w, func() error { return syscall.ENOSPC })
+		loads := 0
+		w.store.FailLoad(func() error {
+			if loads++; loads == 2 { // the look under the lock
+				w.store.Set(w.login("o2", "q2", 10*time.Second))
+			}
+			return nil
+		})
+		r, err := s.Refresh(context.Background(), true)
+		if err != nil || r.Token.Reveal() != "o2" || !errors.Is(r.Err, syscall.ENOSPC) {
+			t.Errorf("%+v %v", r, err)
+		}
+		w.sends(0)
+	})
+}
+
+// A refresh looks at the store, looks again under the lock, and once more before
+// the first byte; a look is one reading.
+func TestARefreshReadsTheStoreThreeTimes(t *testing.T) {
+	inWorld(t, -time.Minute, func(w *world) {
+		loads := 0
+		w.store.FailLoad(func() error { loads++; return nil })
+		want(t, w.source(), "a2")
+		if loads != 3 {
+			t.Errorf("it was read %d times", loads)
+		}
+	})
+}
+
+// A flight keeps nothing of its callers, and what it lent ends with it: a Source
+// lives as long as its program.
+func TestAFlightLeavesNothingBehind(t *testing.T) {
+	inWorld(t, -time.Minute, func(w *world) {
+		var lent context.Context
+		s := w.odd(func(ctx context.Context) (evercred.Lock, error) { lent = ctx; return w.store.Lock(ctx) })
+		type key struct{}
+		kept := func() weak.Pointer[[64]byte] {
+			value := new([64]byte)
+			if _, err := s.Token(context.WithValue(context.Background(), key{}, value)); err != nil {
+				t.Fatal(err)
+			}
+			return weak.Make(value)
+		}()
+		if !errors.Is(lent.Err(), context.Canceled) {
+			t.Errorf("the context of a flight that is over: %v", lent.Err())
+		}
+		lent = nil
+		time.Sleep(time.Minute) // past its timers, which the runtime may keep until their time
+		synctest.Wait()
+		for range 3 {
+			runtime.GC()
+		}
+		if kept.Value() != nil {
+			t.Error("the context of a caller is kept")
+		}
+		runtime.KeepAlive(s)
+	})
 }
 
 // silent is a Refresher that neither sends nor says why.
@@ -317,6 +395,52 @@ type silent struct{ *endpoint }
 
 func (silent) Send(context.Context, evercred.Credential, evercred.Exchange) (evercred.Answer, error) {
 	return evercred.Answer{}, nil
+}
+
+// faithful is a Refresher that keeps all of what was sent, and says no more than
+// the contract asks for.
+type faithful struct{ *endpoint }
+
+func (r faithful) Parse(a evercred.Answer, sent evercred.Credential) evercred.Outcome {
+	o := r.endpoint.Parse(a, sent)
+	o.Err, o.Credential.Blanked = nil, sent.Blanked
+	return o
+}
+
+// upright is a codec that is asked to write no blanked login.
+type upright struct {
+	evercred.Codec
+	t *testing.T
+}
+
+func (c upright) Encode(doc []byte, cred evercred.Credential) ([]byte, error) {
+	if cred.Blanked {
+		c.t.Error("a successor is written as blanked")
+	}
+	return c.Codec.Encode(doc, cred)
+}
+
+func TestARefresherThatKeepsAllOfWhatWasSent(t *testing.T) {
+	inDirectory(t, -time.Minute, func(d *onDisk) { // R22: recovered over a blank
+		d.disk.Fail = noSave
+		s := d.open(d.files())
+		want(t, s, "a2")
+		s.Close()
+		d.disk.Fail = nil
+		d.write([]byte(blanked))
+		s = evercred.New(d.files(), upright{codec, t}, faithful{d.ep}, &evercred.Options{Seams: d.seams()})
+		defer s.Close()
+		want(t, s, "a2")
+	})
+	inWorld(t, -time.Minute, func(w *world) { // R9: how the answer was lost is said all the same
+		reset := errors.New("connection reset")
+		w.ep.then(step{refuse: true, lose: reset}, step{refuse: true, lose: reset}, step{refuse: true, lose: reset}, step{refuse: true, lose: reset})
+		s := evercred.New(w.store, codec, faithful{w.ep}, &evercred.Options{Seams: &seam.Seams{Clock: w.clock}})
+		defer s.Close()
+		if e := wantError(t, s, evercred.ErrUnavailable, evercred.ReasonUnknownOutcome); !errors.Is(e, reset) {
+			t.Errorf("without its cause: %v", e)
+		}
+	})
 }
 
 func TestARefresherThatSaysNothing(t *testing.T) {
@@ -380,6 +504,14 @@ func TestR9TheEndBeforeARepeat(t *testing.T) {
 		}
 		s := w.source(func(o *evercred.Options) { o.RefreshTimeout = 10 * time.Millisecond })
 		wantError(t, s, evercred.ErrUnavailable, evercred.ReasonUnreachable)
+		if w.ep.tries != 1 {
+			t.Errorf("%d tries", w.ep.tries)
+		}
+	})
+	inWorld(t, -time.Minute, func(w *world) { // or one that takes nearly all of the five
+		slow := step{unsent: errors.New("refused"), take: 4900 * time.Millisecond}
+		w.ep.then(slow, slow, slow)
+		wantError(t, w.source(), evercred.ErrUnavailable, evercred.ReasonUnreachable)
 		if w.ep.tries != 1 {
 			t.Errorf("%d tries", w.ep.tries)
 		}
@@ -476,6 +608,11 @@ func TestR5WhatIsLeftAfterALogout(t *testing.T) {
 			t.Errorf("under another's guard: %v, pending %s", err, pending())
 		}
 		guard.Release()
+		follower := evercred.New(d.files(), codec, d.ep, &evercred.Options{ReadOnly: true, Seams: d.seams()})
+		if _, err := follower.Token(context.Background()); !errors.Is(err, evercred.ErrNotFound) || pending() != "true <nil>" {
+			t.Errorf("read only: %v, pending %s", err, pending())
+		}
+		follower.Close()
 		if _, err := d.open(d.files()).Token(context.Background()); !errors.Is(err, evercred.ErrNotFound) || pending() != "false <nil>" {
 			t.Errorf("logged out: %v, pending %s", err, pending())
 		}
@@ -487,6 +624,15 @@ func TestR5WhatIsLeftAfterALogout(t *testing.T) {
 			t.Errorf("history: %+v %v", history, err)
 		}
 		d.write(doc)
+	})
+	inDirectory(t, time.Hour, func(d *onDisk) { // where nothing is left nothing is made
+		os.Remove(d.path)
+		if _, err := d.open(d.files()).Token(context.Background()); !errors.Is(err, evercred.ErrNotFound) {
+			t.Error(err)
+		}
+		if made, err := os.ReadDir(filepath.Dir(d.path)); err != nil || len(made) > 0 {
+			t.Errorf("made: %v %v", made, err)
+		}
 	})
 }
 
@@ -767,6 +913,14 @@ func TestErrorsNameTheirTimes(t *testing.T) {
 			t.Errorf("told: %+v", e)
 		}
 	})
+	inWorld(t, -time.Minute, func(w *world) { // 8b: lost since the first commit
+		sent := w.clock.Now()
+		w.ep.then(commit, commit)
+		e := wantError(t, w.source(), evercred.ErrLoginRequired, evercred.ReasonLostAnswer)
+		if !strings.Contains(e.Error(), sent.Format(time.RFC3339)) {
+			t.Errorf("lost at %v: %v", sent, e)
+		}
+	})
 	inWorld(t, -time.Minute, func(w *world) { // the cause of a cooldown is repeated in it
 		for range 3 {
 			w.ep.then(step{unsent: errors.New("no route to host")})
@@ -871,6 +1025,176 @@ func TestR15bIsTold(t *testing.T) {
 	})
 }
 
+// F4: what the memory holds against a grant is not known where it cannot be read:
+// nothing is sent.
+func TestF4AMemoryThatCannotBeRead(t *testing.T) {
+	blind := func(c faulty.Call) error {
+		if c.Op == "OpenFile" && filepath.Base(c.Path) == "memory" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	inDirectory(t, -time.Minute, func(d *onDisk) {
+		d.disk.Fail = blind
+		if e := wantError(t, d.open(d.files()), evercred.ErrUnsafe, evercred.ReasonCannotSave); !errors.Is(e, syscall.EIO) {
+			t.Errorf("without its cause: %v", e)
+		}
+		d.sends(0)
+	})
+	inDirectory(t, 5*time.Minute, func(d *onDisk) {
+		d.disk.Fail = blind
+		want(t, d.open(d.files()), "a1")
+		d.sends(0)
+	})
+}
+
+// R4: an answer that cannot be read at first is no reason to give a blanked login up.
+func TestR4AnAnswerThatCannotBeReadAtFirst(t *testing.T) {
+	inDirectory(t, -time.Minute, func(d *onDisk) {
+		d.disk.Fail = noSave
+		s := d.open(d.files())
+		want(t, s, "a2")
+		s.Close()
+		d.write([]byte(blanked))
+		failed := false
+		d.disk.Fail = func(c faulty.Call) error {
+			if !failed && c.Op == "OpenFile" && strings.HasSuffix(c.Path, ".open") {
+				failed = true
+				return syscall.EIO
+			}
+			return nil
+		}
+		want(t, d.open(d.files()), "a2")
+		if !failed || d.saved().Refresh.Reveal() != "r2" {
+			t.Errorf("failed %v; the store holds %s", failed, d.saved().Refresh.Reveal())
+		}
+	})
+}
+
+// R21: waiters leave when another process has learned that nobody can refresh,
+// though the document is as it was and the lock is held on.
+func TestR21WaitersLearnFromTheMemory(t *testing.T) {
+	inDirectory(t, -time.Minute, func(d *onDisk) {
+		guard, err := d.files().Ledger().TryGuard()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer guard.Release()
+		time.AfterFunc(time.Second, func() {
+			rest := &ledger.Cooldown{Until: time.Now().Add(time.Minute), Reason: string(evercred.ReasonRateLimited), Count: 1}
+			if err := guard.SetMemory(ledger.Memory{Print: d.saved().Refresh.Fingerprint(), Cooldown: rest}); err != nil {
+				t.Error(err)
+			}
+		})
+		began := time.Now()
+		wantError(t, d.open(d.files()), evercred.ErrUnavailable, evercred.ReasonRateLimited)
+		if waited := time.Since(began); waited > 2*time.Second {
+			t.Errorf("waited %v", waited)
+		}
+		d.sends(0)
+	})
+}
+
+// led is a file whose owner moves a link before the next look.
+type led struct {
+	*filestore.Store
+	move *func()
+}
+
+func (l led) Load(ctx context.Context) (evercred.Document, error) {
+	if move := *l.move; move != nil {
+		*l.move = nil
+		move()
+	}
+	return l.Store.Load(ctx)
+}
+
+// What is remembered of one place says nothing of the login in another
+// (INTEROP §2): a link may lead elsewhere between the memory and the document.
+func TestAMovedLoginHasItsOwnMemory(t *testing.T) {
+	inDirectory(t, -time.Minute, func(d *onDisk) {
+		link := d.path
+		place := func(name string) string { return filepath.Join(filepath.Dir(link), name, "c.json") }
+		lead := func(name string) {
+			os.Remove(link)
+			if err := os.Symlink(place(name), link); err != nil {
+				t.Fatal(err)
+			}
+		}
+		doc, _ := os.ReadFile(link)
+		for _, name := range []string{"here", "there"} {
+			d.path = place(name)
+			os.Mkdir(filepath.Dir(d.path), 0o700)
+			d.write(doc)
+		}
+		d.path = link
+		lead("here")
+		d.ep.then(step{refuse: true, raw: response(429, "{}")})
+		wantError(t, d.open(d.files()), evercred.ErrUnavailable, evercred.ReasonRateLimited)
+		move := func() { lead("there") }
+		want(t, d.open(led{d.files(), &move}), "a2")
+	})
+}
+
+// R9, R22: nothing came back, and then another program that sent the spent token
+// blanked the login: that an answer was lost is told.
+func TestALossThatABlankShows(t *testing.T) {
+	inWorld(t, 5*time.Minute, func(w *world) {
+		w.ep.then(step{lose: errors.New("reset")})
+		s := w.source()
+		sent := w.clock.Now()
+		want(t, s, "a1")
+		time.Sleep(6 * time.Minute)
+		loads := 0
+		w.store.FailLoad(func() error {
+			if loads++; loads == 2 { // the look under the lock
+				w.store.Set([]byte(blanked))
+			}
+			return nil
+		})
+		wantError(t, s, evercred.ErrLoginRequired, evercred.ReasonBlanked)
+		if e := w.event(evercred.EventLost); !e.Until.Equal(sent) {
+			t.Errorf("told %+v, sent at %v", e, sent)
+		}
+		w.sends(1)
+	})
+}
+
+// R20: the successor in the escrow descends from every copy of its line, even
+// where the process that saved a step of it was killed before it noted that.
+func TestR20TheLineOfDescent(t *testing.T) {
+	for name, c := range map[string]struct {
+		copied  int
+		unnoted bool
+	}{"the oldest copy": {0, false}, "a later copy": {1, false}, "a step that nobody noted": {0, true}} {
+		inDirectory(t, -time.Minute, func(d *onDisk) {
+			var copies [2][]byte
+			s := d.open(d.files())
+			for i := range copies { // r1 and r2 are spent
+				copies[i], _ = os.ReadFile(d.path)
+				d.ep.then(step{members: `,"expires_in":60`})
+				d.disk.Fail = func(call faulty.Call) error {
+					if i == 0 && c.unnoted && call.Op == "Rename" && strings.HasSuffix(call.Path, ".closed") {
+						return syscall.EIO
+					}
+					return nil
+				}
+				want(t, s, fmt.Sprint("a", i+2))
+				time.Sleep(5 * time.Minute)
+			}
+			d.disk.Fail = noSave
+			want(t, s, "a4") // r3 is spent, and r4 in the escrow alone
+			s.Close()
+			d.disk.Fail = nil
+			d.write(copies[c.copied])
+			if tok, err := d.open(d.files()).Token(context.Background()); err != nil || tok.Reveal() != "a4" {
+				t.Errorf("%s: %v %v", name, tok.Reveal(), err)
+			}
+			d.sends(3)
+		})
+	}
+}
+
 // F4: an attempt that a dead process left and that cannot be closed: nothing is
 // sent beside it.
 func TestF4AnOldAttemptThatCannotBeClosed(t *testing.T) {
@@ -948,6 +1272,21 @@ func TestR7ABlankAfterALostAnswer(t *testing.T) {
 		e := wantError(t, s, evercred.ErrLoginRequired, evercred.ReasonBlanked)
 		if !strings.Contains(e.Error(), "the answer to the refresh of "+left+" was lost") {
 			t.Errorf("%v, sent at %s", e, left)
+		}
+	})
+}
+
+// TestABlankAfterAnAnswer: what was answered, if without a token, was not lost.
+func TestABlankAfterAnAnswer(t *testing.T) {
+	inDirectory(t, time.Minute, func(d *onDisk) {
+		s := d.open(d.files())
+		d.ep.then(busy)
+		want(t, s, "a1")
+		d.sends(1)
+		d.write([]byte(blanked))
+		time.Sleep(2 * time.Second)
+		if e := wantError(t, s, evercred.ErrLoginRequired, evercred.ReasonBlanked); strings.Contains(e.Error(), "was lost") {
+			t.Errorf("%v", e)
 		}
 	})
 }

@@ -101,8 +101,8 @@ func (f *flight) limit() {
 	ctx, cancel := context.WithDeadline(f.ctx, f.until)
 	f.ctx, f.stop = ctx, cancel
 	if !f.purpose.last {
-		leave := context.AfterFunc(f.s.life, cancel) // Close ends what has not been sent
-		f.stop = func() { leave(); cancel() }
+		landed := context.AfterFunc(f.s.life, cancel) // Close ends what has not been sent
+		f.stop = func() { landed(); cancel() }        // or the Source would keep each flight's context until then
 	}
 }
 
@@ -329,8 +329,7 @@ func (f *flight) lockTaken(t taken) decide.Event {
 		if event := f.look(f.ctx, decide.Watched); event.Sight.Kind == decide.Absent {
 			return event
 		}
-		f.cause = t.err
-		return decide.Event{Kind: decide.LockHeld}
+		return decide.Event{Kind: decide.LockHeld} // it is back, so nothing of ErrNotFound in the error
 	case errors.Is(t.err, ErrLocked), f.ctx.Err() != nil:
 		f.cause = t.err
 		return decide.Event{Kind: decide.LockHeld}
@@ -366,13 +365,11 @@ func (f *flight) unlock() {
 		if t := <-f.taking; t.lock != nil {
 			f.lock = t.lock
 		}
-		f.taking = nil
 	}
 	if f.lock != nil {
 		if err := f.lock.Unlock(); err != nil {
 			f.s.tell(Event{Kind: EventStrange, Detail: "a lock could not be released", Err: err})
 		}
-		f.lock, f.keeper = nil, nil
 	}
 }
 
@@ -559,8 +556,8 @@ func (f *flight) send() decide.Event {
 	f.outcome = f.s.refresher.Parse(answer, f.sent)
 	event := decide.Event{Kind: decide.Answered, Verdict: verdicts[f.outcome.Verdict], Rotated: f.outcome.Rotated, Replied: err == nil}
 	f.cause = err
-	if f.outcome.Err != nil {
-		f.cause = f.outcome.Err
+	if said := f.outcome.Err; said != nil {
+		f.cause = errors.Join(err, said) // how it broke off, and what came before
 	}
 	if f.outcome.Verdict == Unknown || f.outcome.Verdict == Committed {
 		f.s.tell(Event{Kind: EventUnknown, Refresh: f.sent.Refresh.Fingerprint(), Until: f.sentAt, Detail: "a refresh was sent and no usable answer came", Err: f.cause})
@@ -743,7 +740,6 @@ func (f *flight) clear() decide.Event {
 		kind = EventSavedLate
 	}
 	f.result.Recovered, f.result.Granted = f.recovering, !f.recovering
-	f.recovering = false
 	f.s.tell(Event{Kind: kind, Access: f.seen.cred.Access.Fingerprint(), Refresh: f.seen.cred.Refresh.Fingerprint(), Until: f.seen.cred.Expires})
 	f.record = nil
 	return decide.Event{Kind: decide.Cleared, Sight: f.sight()}
@@ -898,11 +894,9 @@ func (f *flight) serveUnsaved() {
 // somebody else's login has taken its place, or the Source is closed.
 func (s *Source) saveLater() {
 	for d := s.seams.Times.SaveRetryMin; ; d = min(2*d, s.seams.Times.SaveRetryMax) {
-		if !sleep(context.Background(), s.life, d) {
-			return
-		}
+		sleep(context.Background(), s.life, d)
 		f, _, err := s.board(context.Background(), purpose{save: true})
-		if err != nil {
+		if err != nil { // closed
 			return
 		}
 		<-f.done

@@ -338,8 +338,8 @@ func TestR9LostAnswers(t *testing.T) {
 			s := w.source()
 			e := wantError(t, s, evercred.ErrUnavailable, evercred.ReasonUnknownOutcome)
 			w.sends(4)
-			if e.RetryAt.IsZero() {
-				t.Error("it does not say when to try again")
+			if e.RetryAt.IsZero() || !errors.Is(e, reset) {
+				t.Errorf("it does not say when to try again, or why: %v", e)
 			}
 			wantError(t, s, evercred.ErrUnavailable, evercred.ReasonUnknownOutcome)
 			w.sends(4)
@@ -374,7 +374,9 @@ func TestR9bNeverLeft(t *testing.T) {
 			w.ep.then(step{unsent: refused})
 		}
 		s := w.source()
-		wantError(t, s, evercred.ErrUnavailable, evercred.ReasonUnreachable)
+		if e := wantError(t, s, evercred.ErrUnavailable, evercred.ReasonUnreachable); e.What != "the token endpoint cannot be reached" || !errors.Is(e, refused) {
+			t.Errorf("%v", e)
+		}
 		began := time.Now()
 		wantError(t, s, evercred.ErrUnavailable, evercred.ReasonUnreachable) // R21: at once
 		if d := time.Since(began); d > 100*time.Millisecond {
@@ -644,6 +646,13 @@ func TestR18SleepBeforeTheSend(t *testing.T) {
 			t.Errorf("%d tries; the one after the sleep must be stopped, and the next one go through", w.ep.tries)
 		}
 	})
+	inWorld(t, -time.Minute, func(w *world) { // what was slept before the lock is of no account
+		w.clock.set(0, time.Hour)
+		want(t, w.source(), "a2")
+		if w.ep.tries != 1 {
+			t.Errorf("%d tries", w.ep.tries)
+		}
+	})
 }
 
 // R3, §6.7: the store changes while we connect, after the look under the lock.
@@ -791,6 +800,18 @@ func TestUnreadableStoreServesFromMemory(t *testing.T) {
 		w.store.Set(good)
 		time.Sleep(2 * time.Second)
 		want(t, s, "a1")
+	})
+	inWorld(t, 11*time.Minute, func(w *world) { // and it is told why it is not renewed
+		s := w.source()
+		want(t, s, "a1")
+		good := w.store.Bytes()
+		defer w.store.Set(good)
+		w.store.Set([]byte("{half a docu"))
+		time.Sleep(5 * time.Minute)
+		want(t, s, "a1")
+		if e := w.event(evercred.EventUnavailable); evercred.ReasonOf(e.Err) != evercred.ReasonUnreadable {
+			t.Errorf("told %+v", e)
+		}
 	})
 }
 

@@ -203,7 +203,7 @@ type endpoint struct {
 
 // step scripts one send.
 type step struct {
-	unsent  error         // it never leaves
+	unsent  error         // it never leaves, and that is known after take
 	connect func()        // while connecting, before the last check
 	take    time.Duration // before the commit
 	refuse  bool          // no commit
@@ -236,6 +236,7 @@ func (ep *endpoint) Send(ctx context.Context, c evercred.Credential, x evercred.
 	}
 	ep.mu.Unlock()
 	if s.unsent != nil {
+		time.Sleep(s.take)
 		return evercred.Answer{}, fmt.Errorf("%w: %w", evercred.ErrNotSent, s.unsent)
 	}
 	if s.connect != nil {

@@ -56,7 +56,7 @@ type Note struct {
 	What    string    // for people; no secret
 	Foreign string    // LearnForeign: the reason, where it is known more exactly
 	Grant   ledger.Granted
-	// Jitter returns a random duration in [0, d).
+	// Jitter returns a random duration in [0, d), and 0 for none.
 	Jitter func(d time.Duration) time.Duration
 }
 
@@ -154,7 +154,7 @@ func limited(n Note, t timing.Protocol) *ledger.Cooldown {
 }
 
 func (n Note) jitter(d time.Duration) time.Duration {
-	if n.Jitter == nil || d <= 0 {
+	if n.Jitter == nil {
 		return 0
 	}
 	return n.Jitter(d)
