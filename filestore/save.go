@@ -170,7 +170,7 @@ func (h *held) prepare(f fsys.File, info fsys.Info) (durable.Prepared, error) {
 	case fileMount(info, dir), info.Nlink > 1:
 		return h.inPlace(size)
 	}
-	if err := h.replaceable(info, dir); err != nil {
+	if err := h.replaceable(info); err != nil {
 		return nil, err
 	}
 	return h.stage(f, size)
@@ -206,7 +206,7 @@ func (h *held) stage(like fsys.File, size int64) (durable.Prepared, error) {
 
 // replaceable asks, without changing anything, whether a rename could take the
 // place of the file.
-func (h *held) replaceable(info, dir fsys.Info) error {
+func (h *held) replaceable(info fsys.Info) error {
 	disk, target := h.store.disk, h.place.target
 	// An immutable file and a read-only file system say so when asked for
 	// writing. A file that is merely 0400 can be replaced (not on Windows, whose
@@ -220,14 +220,11 @@ func (h *held) replaceable(info, dir fsys.Info) error {
 		return err
 	}
 	// Removing our own folder asks for the same rights in the directory as the
-	// rename does, and cannot succeed: the guard lies in it.
+	// rename does, and cannot succeed: the guard lies in it. (A sticky directory
+	// asks for its owner as well: nobody but that owner and root gets the guard.)
 	err = disk.Rmdir(filepath.Dir(h.main.Staging()))
 	if !errors.Is(err, fs.ErrExist) {
 		return err
-	}
-	// In a sticky directory a file may be replaced by its owner and the directory's.
-	if me := os.Geteuid(); dir.Mode&fs.ModeSticky != 0 && me > 0 && me != info.UID && me != dir.UID {
-		return &fs.PathError{Op: "rename", Path: target, Err: fs.ErrPermission}
 	}
 	return nil
 }

@@ -370,6 +370,22 @@ func TestPrepareFindsWhatCannotBeReplaced(t *testing.T) {
 	}
 }
 
+// What Prepare made is what Save uses: a disk that takes no new file any more
+// does not stop a save that was prepared.
+func TestSaveMakesNothingAnew(t *testing.T) {
+	disk := &faulty.FS{Under: fsys.OS{}}
+	v := prepared(t, strange, &Options{Seams: on(disk)})
+	disk.Fail = func(c faulty.Call) error {
+		if c.Op == "File.Preallocate" || c.Op == "File.Chmod" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	if _, err := v.save(t); err != nil || textOf(t, v.path) != successor {
+		t.Errorf("%v, and %q", err, textOf(t, v.path))
+	}
+}
+
 // A file system without preallocation is borne.
 func TestNoPreallocation(t *testing.T) {
 	v := prepared(t, strange, &Options{Seams: on(failing("File.Preallocate", fsys.ErrUnsupported))})

@@ -296,6 +296,12 @@ func TestSecondBusy(t *testing.T) {
 func TestSecondBusyAfterTheFirstWasTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
+		b.fs.onMkdir.set(func(name string) error {
+			if name == b.second {
+				t.Error("made in place, unstamped, where somebody was faster")
+			}
+			return nil
+		})
 		b.fs.onRename.set(func(_, to string) error {
 			if to == b.second { // somebody is faster
 				b.fs.onRename.set(nil)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -246,25 +247,43 @@ func TestTheDeadMayRise(t *testing.T) {
 	}
 }
 
-// A dead lock that is gone when we open it is made anew.
+// A dead lock that is gone when we open it, or before we set its time, is made
+// anew; a directory without a name is nobody's lock, and is not stamped.
 func TestTheDeadMayGo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.plant(b.first, time.Hour)
-		disk := b.faultAt(-1, nil)
-		disk.Fail = func(c faulty.Call) error {
-			if c.Op == "OpenDir" && c.Path == b.first {
-				os.Remove(b.first)
+	for name, arrange := range map[string]func(b *bench, goes func()){
+		"before it is opened": func(b *bench, goes func()) {
+			b.faultAt(-1, nil).Fail = func(c faulty.Call) error {
+				if c.Op == "OpenDir" && c.Path == b.first {
+					goes()
+				}
+				return nil
 			}
-			return nil
-		}
-		set, took := b.acquire(Spec{Path: b.first})
-		between(t, took, 12*time.Second, 13*time.Second)
-		if len(set.TakenOver()) != 0 {
-			t.Error("it counts as taken over")
-		}
-		must(t, set.Release())
-	})
+		},
+		"while it is recorded": func(b *bench, goes func()) {
+			b.book.onRecord.set(func([]ledger.Stamp) error { goes(); return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.plant(b.first, time.Hour)
+				var once sync.Once
+				arrange(b, func() { once.Do(func() { must(t, os.Remove(b.first)) }) })
+				b.fs.onSetTime.set(func(f fsys.File, _ *time.Time) error {
+					if i, err := f.Stat(); err == nil && i.Nlink == 0 {
+						t.Error("stamped a lock that is gone")
+					}
+					return nil
+				})
+				set, took := b.acquire(Spec{Path: b.first})
+				between(t, took, 12*time.Second, 13*time.Second)
+				if len(set.TakenOver()) != 0 {
+					t.Error("it counts as taken over")
+				}
+				must(t, set.Release())
+			})
+		})
+	}
 }
 
 // A lock in a place that cannot be looked at.
@@ -341,6 +360,26 @@ func TestInPlaceRaces(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was made in place, replaced by somebody, and could not be recorded is not
+// ours to remove.
+func TestUndoOfWhatWasReplaced(t *testing.T) {
+	b := newBench(t)
+	b.fs.onRename.set(func(_, _ string) error { return syscall.EXDEV })
+	var theirs fsys.Info
+	b.book.onRecord.set(func(stamps []ledger.Stamp) error {
+		if _, err := os.Lstat(b.first); len(stamps) == 0 || err != nil {
+			return nil // still in staging
+		}
+		must(t, os.Remove(b.first))
+		theirs = b.plant(b.first, 0)
+		return syscall.ENOSPC
+	})
+	if _, err := b.within(time.Minute, Spec{Path: b.first}); !errors.Is(err, ErrImpossible) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v", err)
+	}
+	b.untouched(b.first, theirs)
 }
 
 func TestMessages(t *testing.T) {
@@ -421,6 +460,56 @@ func TestInspectStrangeThings(t *testing.T) {
 	}
 }
 
+// A beat tells a loss itself, not the next one: whoever spends a grant meanwhile
+// would spend it without the lock. What a beat cannot look at is not lost.
+func TestABeatTellsTheLossItself(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(b *bench, disk *faulty.FS)
+		lost  bool
+	}{
+		"taken over while it was recorded": {func(b *bench, _ *faulty.FS) {
+			b.book.onRecord.set(func([]ledger.Stamp) error { b.age(b.first, time.Second); return nil })
+		}, true},
+		"replaced while it was recorded": {func(b *bench, _ *faulty.FS) {
+			b.book.onRecord.set(func([]ledger.Stamp) error { must(b.t, os.Remove(b.first)); b.plant(b.first, 0); return nil })
+		}, true},
+		"a time that is not kept": {func(b *bench, _ *faulty.FS) {
+			b.fs.onSetTime.set(func(_ fsys.File, at *time.Time) error { *at = at.Add(-time.Hour); return nil })
+		}, true},
+		"a descriptor that cannot be looked at": {func(_ *bench, disk *faulty.FS) {
+			disk.Fail = func(c faulty.Call) error {
+				if c.Op == "File.Stat" {
+					return syscall.EIO
+				}
+				return nil
+			}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				disk := b.faultAt(-1, nil)
+				set, _ := b.acquire(Spec{Path: b.first})
+				c.spoil(b, disk)
+				must(t, set.Check())
+				time.Sleep(2 * time.Second) // a beat and its jitter, and not two
+				synctest.Wait()
+				select {
+				case <-set.Lost():
+					if !c.lost {
+						t.Error("lost")
+					}
+				default:
+					if c.lost {
+						t.Error("nobody is told")
+					}
+				}
+				set.Release()
+			})
+		})
+	}
+}
+
 // A look at our own lock that fails is neither ours nor lost.
 func TestLookThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -494,7 +583,8 @@ func TestTheTimeEndsDuringTheSurvey(t *testing.T) {
 // A process that was stopped beats before it asks, and lets that settle: at
 // exactly four beats it is not yet late.
 func TestCheckAfterAStop(t *testing.T) {
-	for stop, late := range map[time.Duration]bool{0: false, 20 * time.Second: true} {
+	const four = 6 * time.Second
+	for stop, late := range map[time.Duration]bool{0: false, four: false, four + 1: true, 20 * time.Second: true} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t)
 			set, _ := b.acquire(b.both()...)
@@ -571,24 +661,28 @@ func TestSameSight(t *testing.T) {
 // What fails of taking a dead lock over is an error only where it will always be.
 func TestTakeoverThatFails(t *testing.T) {
 	for fault, want := range map[error]error{syscall.EIO: ErrImpossible, syscall.EMFILE: ErrImpossible, fs.ErrPermission: ErrHeld} {
-		for _, op := range []string{"OpenDir", "File.SetTime", "File.Stat"} {
+		for at, nth := range map[string]int{"OpenDir": 1, "File.SetTime": 1, "File.Stat": 1, "File.Stat once more": 2} {
+			op, _, _ := strings.Cut(at, " ")
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
 				was := b.plant(b.first, time.Hour)
 				disk := b.faultAt(-1, nil)
+				seen := 0
 				disk.Fail = func(c faulty.Call) error {
 					if c.Op == op && c.Path == b.first {
-						return fault
+						if seen++; seen == nth {
+							return fault
+						}
 					}
 					return nil
 				}
 				_, err := b.within(20*time.Second, Spec{Path: b.first})
 				if !errors.Is(err, want) || want == ErrImpossible && (!errors.Is(err, fault) || !strings.Contains(err.Error(), "take over a dead lock")) {
-					t.Errorf("%s says %v: %v", op, fault, err)
+					t.Errorf("%s says %v: %v", at, fault, err)
 				}
 				b.untouched(b.first, was)
 				if left := b.book.recorded(); want == ErrHeld && len(left) != 0 {
-					t.Errorf("%s says %v: it stands in our line: %v", op, fault, left)
+					t.Errorf("%s says %v: it stands in our line: %v", at, fault, left)
 				}
 			})
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evercred/evercred/internal/fsys"
+	"github.com/evercred/evercred/internal/fsys/faulty"
 	"github.com/evercred/evercred/internal/ledger"
 )
 
@@ -186,6 +187,44 @@ func TestSightInTheLedger(t *testing.T) {
 		must(t, err)
 		must(t, set.Release())
 	})
+}
+
+// A sight is in the ledger as soon as the waiting begins, for whoever waits may be
+// killed. It replaces an earlier one of that lock, and no other lock's.
+func TestSightOfOneWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.plant(b.first, 0)
+		another := ledger.Sight{Path: "another.lock", Ino: 1}
+		b.book.sights = []ledger.Sight{another, {Path: b.first, Ino: 1}}
+		looks := 0
+		b.fs.FS = &faulty.FS{Under: fsys.OS{}, Fail: func(c faulty.Call) error {
+			if c.Op != "Lstat" {
+				return nil
+			}
+			if looks++; looks == 2 {
+				if s := b.book.sights; len(s) != 2 || !sameSight(s[0], another) || s[1].Path != b.first || s[1].Ino != b.info(b.first).Ino {
+					t.Errorf("in the ledger while we wait: %+v", s)
+				}
+			}
+			return nil
+		}}
+		if _, err := b.within(time.Second, Spec{Path: b.first}); !errors.Is(err, ErrHeld) || looks < 2 {
+			t.Errorf("%v after %d looks", err, looks)
+		}
+	})
+}
+
+// Two clocks agree within the slack, and within the thousandth that NTP may slew.
+func TestAgreeAtItsBound(t *testing.T) {
+	w := watch{slack: time.Second}
+	for _, sign := range []time.Duration{1, -1} {
+		for off, want := range map[time.Duration]bool{0: true, 1010 * time.Millisecond: true, 1010*time.Millisecond + 1: false} {
+			if got := w.agree(10*time.Second+sign*off, 10*time.Second); got != want {
+				t.Errorf("%v apart: %v, want %v", sign*off, got, want)
+			}
+		}
+	}
 }
 
 func TestSightInTheLedgerThatProvesNothing(t *testing.T) {

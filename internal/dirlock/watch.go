@@ -29,15 +29,10 @@ func (w *watch) now() moment {
 	return moment{boot: w.clock.Boot(), awake: w.clock.Awake(), wall: w.clock.Now().Round(0)}
 }
 
-// recall starts from a sight of an earlier process, unless the machine has slept
-// since: a holder that sleeps cannot beat.
+// recall starts from a sight of an earlier process in this boot. Whether the
+// machine has slept since, or the wall clock jumped, is for see to judge.
 func (w *watch) recall(s ledger.Sight) {
-	now := w.now()
-	if s.BootID == "" || s.BootID != w.bootID || s.Ino == 0 || s.Boot > now.boot {
-		return
-	}
-	still := now.boot - s.Boot
-	if !w.agree(now.wall.Sub(s.Wall), still) || !w.agree(now.awake-s.Awake, still) {
+	if s.BootID == "" || s.BootID != w.bootID || s.Ino == 0 || s.Boot > w.clock.Boot() {
 		return
 	}
 	w.sight = s

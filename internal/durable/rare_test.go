@@ -212,12 +212,14 @@ func TestNothingIsLeftOpen(t *testing.T) {
 			p, err := prepare(s)
 			if err == nil {
 				_, err = p.Commit([]byte(newDocument), ok)
-				if again := p.Discard(); again != nil {
-					t.Errorf("%v fails: Discard after Commit: %v", at, again)
-				}
 			}
 			if now := open(); now > before {
 				t.Errorf("%v fails (%v): %d descriptors left open", at, err, now-before)
+			}
+			if p != nil {
+				if again := p.Discard(); again != nil {
+					t.Errorf("%v fails: Discard after Commit: %v", at, again)
+				}
 			}
 			if n < 0 {
 				total = len(s.disk.Calls())
@@ -242,14 +244,17 @@ func TestFitAtItsBounds(t *testing.T) {
 	}
 }
 
-// Settling a file: every failure is told, with the place; a file that may not be
-// written is settled all the same.
+// Settling a file: its content is synced before its name (F8); every failure is
+// told, with the place; a file that may not be written is settled all the same.
 func TestSettle(t *testing.T) {
 	s := newSite(t, 0o600)
 	if err := Settle(s.disk, s.path); err != nil {
 		t.Fatal(err)
 	}
 	calls := s.disk.Calls()
+	inOrder(t, calls,
+		func(c faulty.Call) bool { return c.Op == "File.Sync" && c.Path == s.path },
+		func(c faulty.Call) bool { return c.Op == "File.Sync" && c.Path == s.dir })
 	for n, c := range calls {
 		s.disk.Reset()
 		s.disk.Fail = func(c faulty.Call) error {

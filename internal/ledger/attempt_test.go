@@ -271,9 +271,12 @@ func TestHalfClosedByAGarbledRecord(t *testing.T) {
 // TestFullDiskInMidAnswer: what follows a piece that was not kept is not kept
 // either, or bytes would stand together that did not come together.
 func TestFullDiskInMidAnswer(t *testing.T) { // F4
-	for _, short := range []bool{false, true} {
+	for name, short := range map[string]bool{"full": false, "short": true, "full, sealed": false, "short, sealed": true} {
 		disk := &faulty.FS{Under: fsys.OS{}}
 		l := Open(quick(t), "doc", on(disk))
+		if strings.Contains(name, "sealed") {
+			l = l.Sealed(keyOf(1))
+		}
 		g := hold(t, l)
 		r, err := g.Begin(Intent{})
 		must(t, err)

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -268,6 +269,11 @@ func TestFramesThatMakeNoSense(t *testing.T) {
 			t.Errorf("%c: %d of %d, %+v", kind, n, len(good), sends)
 		}
 	}
+	none := appendFrame(nil, frameSeal, make([]byte, sealRoom)) // sealed, and empty
+	open := func(int64, []byte) ([]byte, error) { return nil, nil }
+	if sends, n, _ := parseFrames(append(none, good...), open); n != len(none)+len(good) || string(sends[0].raw) != "a" {
+		t.Errorf("behind an empty piece: %d, %+v", n, sends)
+	}
 	if _, _, _, ok := nextFrame(good[:frameHead+frameTail-1]); ok {
 		t.Error("a frame shorter than its head and tail")
 	}
@@ -299,6 +305,11 @@ func TestErrorsSayWhoAndWhy(t *testing.T) {
 	owner.Err = fs.ErrPermission
 	if !errors.Is(owner, ErrOwner) || !errors.Is(owner, fs.ErrPermission) {
 		t.Error("OwnerError with a cause")
+	}
+	for _, err := range []interface{ Unwrap() []error }{&OwnerError{}, &HeldError{}} {
+		if slices.Contains(err.Unwrap(), nil) { // package errors forbids it
+			t.Errorf("%T without a cause wraps nil", err)
+		}
 	}
 	if errors.Is(&HeldError{}, context.Canceled) || !errors.Is(&HeldError{}, ErrHeld) {
 		t.Error("HeldError without a cause")
@@ -420,6 +431,77 @@ func TestRacesEnd(t *testing.T) {
 	if _, err := Open(quick(t), "doc", on(disk)).TryGuard(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("everything staged is swept: %v", err)
 	}
+}
+
+// What cannot be made, or not be known to be the owner's, is told as what it was,
+// and nothing staged is left.
+func TestGuardThatCannotBeMade(t *testing.T) {
+	for name, disk := range map[string]*faulty.FS{
+		"its name":       always("RenameNoReplace", guardName, syscall.EIO),
+		"its owner, F10": always("File.Stat", stagePrefix, syscall.EIO),
+	} {
+		dir := quick(t)
+		if _, err := Open(dir, "doc", on(disk)).TryGuard(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := tree(t, dir); strings.Contains(got, stagePrefix) {
+			t.Errorf("%s: left over\n%s", name, got)
+		}
+	}
+}
+
+// Whether the memory changed, nobody knows who cannot look at it.
+func TestNotedThatCannotBeLookedAt(t *testing.T) {
+	if _, err := Open(quick(t), "doc", on(always("Lstat", memoryName, syscall.EIO))).Noted(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("%v", err)
+	}
+}
+
+// An attempt is passed over only where it is known that nothing is to be
+// recovered: it is gone, or a record of its end can be read.
+func TestAttemptThatCannotBePassedOver(t *testing.T) {
+	file, in, _, _ := written(t)
+	for name, c := range map[string]struct {
+		suffix string
+		remove bool
+		fault  error
+	}{
+		"gone between the list and the look": {openSuffix, true, nil},
+		"a record that cannot be read":       {closedSuffix, false, syscall.EIO},
+	} {
+		disk := &faulty.FS{Under: fsys.OS{}}
+		l := Open(quick(t), "doc", on(disk))
+		write(t, l.openPath(in.ID), string(file))
+		if !c.remove {
+			write(t, l.closedPath(in.ID), "{}")
+		}
+		g := hold(t, l)
+		disk.Fail = func(call faulty.Call) error {
+			if call.Op != "OpenFile" || !strings.HasSuffix(call.Path, c.suffix) {
+				return nil
+			}
+			if c.remove {
+				os.Remove(call.Path)
+			}
+			return c.fault
+		}
+		if records, err := g.Attempts(); len(records) != 0 || !errors.Is(err, c.fault) {
+			t.Errorf("%s: %v %v", name, records, err)
+		}
+		disk.Fail = nil
+	}
+}
+
+// Somebody removed the record of an open attempt: it can be closed all the same.
+func TestCloseOfWhatIsGone(t *testing.T) {
+	l := Open(quick(t), "doc", real())
+	r, err := hold(t, l).Begin(Intent{Refresh: "r", Host: strings.Repeat("h", 2*maxHost)})
+	must(t, err) // however long the host calls itself
+	if n := len(r.Intent().Host); n != maxHost {
+		t.Errorf("a host of %d bytes", n)
+	}
+	must(t, os.Remove(l.openPath(r.Intent().ID)))
+	must(t, r.Close("saved", "", time.Unix(1, 0)))
 }
 
 func TestGuardCannotBeLookedAt(t *testing.T) {

@@ -39,6 +39,10 @@ func TestRedo(t *testing.T) {
 	if i, err := os.Stat(l.file(redoName)); err != nil || i.Mode() != 0o600 {
 		t.Errorf("%v %v", i, err)
 	}
+	must(t, g.SetRedo([]byte("old"), nil))
+	if old, data, found, err := l.Redo(); string(old) != "old" || len(data) != 0 || !found || err != nil {
+		t.Errorf("an empty successor: %q %q %v %v", old, data, found, err)
+	}
 	must(t, g.ClearRedo())
 	none()
 	must(t, g.Release())

@@ -33,8 +33,8 @@ var controls = []suite.Control{
 		Rule: "no grant for a file that cannot be written",
 		Edits: []suite.Edit{{
 			File: "filestore/save.go",
-			Old:  "	if err := h.replaceable(info, dir); err != nil {\n		return nil, err\n	}\n",
-			New:  "	_ = h.replaceable(info, dir)\n",
+			Old:  "	if err := h.replaceable(info); err != nil {\n		return nil, err\n	}\n",
+			New:  "	_ = h.replaceable(info)\n",
 		}},
 		Only: "immutable file",
 	},
