@@ -114,12 +114,22 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// unlessIgnored skips a test of a signal that whoever started us ignores, and so
+// does all that we start.
+func unlessIgnored(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if signal.Ignored(sig) {
+		t.Skip("it is ignored here, as by nohup")
+	}
+}
+
 // TestSignalAfterTheRequestLeft is FAILURES R8: the answer is awaited and
 // saved, nothing is printed, and the command dies of the signal (DESIGN §4).
 func TestSignalAfterTheRequestLeft(t *testing.T) {
 	for _, verb := range []string{"token", "refresh"} {
 		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 			t.Run(verb+" "+sig.String(), func(t *testing.T) {
+				unlessIgnored(t, sig)
 				t.Parallel()
 				p := at(t)
 				n := 1
@@ -260,9 +270,7 @@ func TestExecPassesSignals(t *testing.T) {
 	}
 	for name, sig := range signals {
 		t.Run(name, func(t *testing.T) {
-			if signal.Ignored(sig) {
-				t.Skip("it is ignored here, as by nohup, and so by all that is started")
-			}
+			unlessIgnored(t, sig)
 			t.Parallel()
 			p := at(t)
 			must(t, p.store("fresh"))

@@ -50,18 +50,12 @@ func run(names []string) error {
 	}
 	l := &lab{dir: dir, evercred: filepath.Join(dir, "evercred"), base: filepath.Join(dir, "base")}
 	for to, pkg := range map[string]string{l.evercred: "./cmd/evercred", l.base: "./internal/measure/base"} {
-		if out, err := exec.Command("go", "build", "-o", to+".linked", pkg).CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-o", to+linked, pkg).CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 		}
-		// Copied, as an installation is: the linker leaves its file in the page
-		// cache in pieces, which slows every start down.
-		program, err := os.ReadFile(to + ".linked")
-		if err == nil {
-			err = os.WriteFile(to, program, 0o755)
-		}
-		if err != nil {
-			return err
-		}
+	}
+	if err := l.install(); err != nil {
+		return err
 	}
 	known := 0
 	for _, e := range experiments {
