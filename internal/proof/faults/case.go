@@ -306,15 +306,18 @@ func (t *trial) follow() {
 	}
 	next := t.patiently(func() stage.Outcome {
 		o := stage.Run(t.program.Command(t.ctx, t.login, "token"))
+		if t.killed() && !t.trace.inEscrow() && t.login.Endpoint.Reuses() > 0 {
+			excused = true // what it sent arrived after we had looked
+		}
 		if excused && o.Code == 0 && issuer.Fingerprint(o.Token) != t.newest() {
 			o.Code = 5 // the valid token is served while the refresh rests; the next one repeats it
+			if strings.Contains(o.Messages, "was lost, and the old token is spent") {
+				o.Code = 4 // or for as long as it is valid, since no refresh can help any more
+			}
 		}
 		return o
 	})
 	got := issuer.Fingerprint(next.Token)
-	if t.killed() && !t.trace.inEscrow() && t.login.Endpoint.Reuses() > 0 {
-		excused = true // what it sent arrived after we had looked
-	}
 	switch {
 	case next.Code == 4 && excused && t.fault.profile == "strict" && strings.Contains(next.Messages, "lost"):
 		t.outcome = "lost in the excusable window; the next process says so"
