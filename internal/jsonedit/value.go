@@ -92,6 +92,27 @@ func (v Value) Find(path ...string) Value {
 	return v
 }
 
+// Elements are those of an Array in their order; of other kinds there are none.
+func (v Value) Elements() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		if v.Kind() != Array {
+			return
+		}
+		s := scanner{text: v.doc.text(), pos: v.start + 1}
+		for s.space(); s.peek() != ']'; s.space() {
+			if s.peek() == ',' {
+				s.pos++
+				s.space()
+			}
+			start := s.pos
+			s.value()
+			if !yield(Value{v.doc, start, s.pos}) {
+				return
+			}
+		}
+	}
+}
+
 // Format shows kind and place alone.
 func (v Value) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "JSON %v at byte %d", v.Kind(), v.start)
@@ -150,7 +171,7 @@ func (d *Doc) means(m member, name string) bool {
 	if len(raw) > 6*len(name) {
 		return false
 	}
-	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+	if plain(raw) {
 		return string(raw) == name
 	}
 	return unquote(d.text()[m.keyStart:m.keyEnd]) == name
@@ -159,11 +180,17 @@ func (d *Doc) means(m member, name string) bool {
 // unquote resolves the escapes of a checked string. What is not UTF-8, and half
 // a surrogate pair, become U+FFFD, as for every other reader.
 func unquote(quoted []byte) (s string) {
+	if inner := quoted[1 : len(quoted)-1]; plain(inner) {
+		return string(inner) // the first use of encoding/json is dear to a short process
+	}
 	if err := json.Unmarshal(quoted, &s); err != nil {
 		panic("jsonedit: a checked string is none") // without err, which could quote it
 	}
 	return s
 }
+
+// plain: what stands between the quotes is what it means.
+func plain(inner []byte) bool { return bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) }
 
 // Quote writes a string as JSON. Unlike json.Marshal it does not escape <, >
 // and & for HTML. What is not UTF-8 becomes U+FFFD.

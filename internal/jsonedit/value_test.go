@@ -120,3 +120,28 @@ func TestNothingPrints(t *testing.T) {
 		}
 	}
 }
+
+func TestElements(t *testing.T) {
+	for text, want := range map[string]string{
+		`[]`: "", ` [ ] `: "", `["a"]`: `"a"`,
+		` [1 , "a,]" ,[2,3],{"b":[4]}, null]`: `1|"a,]"|[2,3]|{"b":[4]}|null`,
+		`{"a":1}`: "", `"a"`: "", `7`: "",
+	} {
+		var got []string
+		for e := range parse(t, text).Root().Elements() {
+			got = append(got, string(e.Raw()))
+		}
+		if strings.Join(got, "|") != want {
+			t.Errorf("%s has %q", text, got)
+		}
+	}
+	for e := range parse(t, `[1,2]`).Root().Elements() {
+		if string(e.Raw()) != "1" {
+			t.Error("it went on after a break")
+		}
+		break
+	}
+	for range (Value{}).Elements() {
+		t.Error("nothing has elements")
+	}
+}

@@ -2,7 +2,6 @@ package claudecode
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -219,8 +218,9 @@ func (s *section) scopes() []string {
 		s.note("%s is one string, not an array", keyScopes)
 		list = strings.Fields(v.Text())
 	case jsonedit.Array:
-		if json.Unmarshal(v.Raw(), &list) != nil {
-			list = nil // it may hold what came before the fault
+		list = []string{}
+		for e := range v.Elements() {
+			list = append(list, e.Text()) // of what is no string "", which is no scope
 		}
 	}
 	if list == nil || slices.ContainsFunc(list, credjson.NotScope) {
