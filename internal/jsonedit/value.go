@@ -95,21 +95,7 @@ func (v Value) Find(path ...string) Value {
 // Elements are those of an Array in their order; of other kinds there are none.
 func (v Value) Elements() iter.Seq[Value] {
 	return func(yield func(Value) bool) {
-		if v.Kind() != Array {
-			return
-		}
-		s := scanner{text: v.doc.text(), pos: v.start + 1}
-		for s.space(); s.peek() != ']'; s.space() {
-			if s.peek() == ',' {
-				s.pos++
-				s.space()
-			}
-			start := s.pos
-			s.value()
-			if !yield(Value{v.doc, start, s.pos}) {
-				return
-			}
-		}
+		v.each(Array, func(s *scanner) bool { return yield(v.next(s)) })
 	}
 }
 
@@ -134,33 +120,45 @@ func (v Value) member(name string) (found member) {
 	return found
 }
 
-// members are those of an Object in their order, duplicates included. The text
-// was checked by Parse, so the scan cannot fail.
+// members are those of an Object in their order, duplicates included.
 func (v Value) members() iter.Seq[member] {
 	return func(yield func(member) bool) {
-		if v.Kind() != Object {
-			return
-		}
-		s := scanner{text: v.doc.text(), pos: v.start + 1}
-		for s.space(); s.peek() != '}'; s.space() {
-			if s.peek() == ',' {
-				s.pos++
-				s.space()
-			}
+		v.each(Object, func(s *scanner) bool {
 			m := member{keyStart: s.pos}
 			s.str()
 			m.keyEnd = s.pos
 			s.space()
 			s.pos++ // the colon
 			s.space()
-			start := s.pos
-			s.value()
-			m.value = Value{v.doc, start, s.pos}
-			if !yield(m) {
-				return
-			}
+			m.value = v.next(s)
+			return yield(m)
+		})
+	}
+}
+
+// each stops at whatever stands between the commas of a value of that kind, until
+// read says no. The text was checked by Parse, so the scan cannot fail.
+func (v Value) each(kind Kind, read func(*scanner) bool) {
+	if v.Kind() != kind {
+		return
+	}
+	s := scanner{text: v.doc.text(), pos: v.start + 1}
+	for s.space(); s.pos < v.end-1; s.space() {
+		if s.peek() == ',' {
+			s.pos++
+			s.space()
+		}
+		if !read(&s) {
+			return
 		}
 	}
+}
+
+// next is the value at which s stands.
+func (v Value) next(s *scanner) Value {
+	start := s.pos
+	s.value()
+	return Value{v.doc, start, s.pos}
 }
 
 // means reports whether the key of m is name, however it is written.

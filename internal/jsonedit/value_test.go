@@ -125,7 +125,7 @@ func TestElements(t *testing.T) {
 	for text, want := range map[string]string{
 		`[]`: "", ` [ ] `: "", `["a"]`: `"a"`,
 		` [1 , "a,]" ,[2,3],{"b":[4]}, null]`: `1|"a,]"|[2,3]|{"b":[4]}|null`,
-		`{"a":1}`: "", `"a"`: "", `7`: "",
+		`{"a":1}`:                             "", `"a"`: "", `7`: "",
 	} {
 		var got []string
 		for e := range parse(t, text).Root().Elements() {
