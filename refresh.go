@@ -71,7 +71,7 @@ type taken struct {
 }
 
 func newFlight(s *Source, p purpose) *flight {
-	return &flight{s: s, purpose: p, stop: func() {}, book: s.book(), valid: make(chan struct{}), done: make(chan struct{})}
+	return &flight{s: s, purpose: p, stop: func() {}, book: s.book(Document{}), valid: make(chan struct{}), done: make(chan struct{})}
 }
 
 // fly runs the flight to its end. It always completes: a panic becomes an
@@ -180,11 +180,7 @@ func (f *flight) moved() bool {
 	if f.keeper != nil {
 		return false
 	}
-	l, ok := f.s.store.(ledgered)
-	if !ok {
-		return false
-	}
-	book := l.LedgerOf(f.latest.doc)
+	book := f.s.book(f.latest.doc)
 	if book.Path() == f.book.Path() {
 		return false
 	}

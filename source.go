@@ -97,20 +97,20 @@ func New(store Store, codec Codec, refresher Refresher, opts *Options) *Source {
 	return s
 }
 
-// book is what all processes remember of the login. It is asked for anew each
-// time, because an owner may put a file in the place of a link (INTEROP §2).
-func (s *Source) book() ledger.Book {
+// book is what all processes remember of the login that doc was; of a zero doc,
+// of the one that is found now. It is asked for anew each time, because an owner
+// may put a file in the place of a link (INTEROP §2).
+func (s *Source) book(doc Document) ledger.Book {
 	if l, ok := s.store.(ledgered); ok {
-		return l.Ledger()
+		return l.LedgerOf(doc)
 	}
 	return s.spare
 }
 
 // ledgered is a Store that has a ledger on disk: filestore and what is built on it.
 type ledgered interface {
-	// Ledger is that of where the login is found now.
-	Ledger() *ledger.Ledger
-	// LedgerOf is that of where doc was found; of a zero doc it is Ledger's.
+	// LedgerOf is that of where doc was found; of a zero doc, of where the login is
+	// found now.
 	LedgerOf(doc Document) *ledger.Ledger
 }
 
@@ -386,7 +386,7 @@ func (s *Source) lookForChange(ctx context.Context, c *current, now time.Time) {
 		s.cur.CompareAndSwap(c, &next)
 		return
 	}
-	m, _ := s.book().Memory() // without it a short lifetime is not known as such
+	m, _ := s.book(Document{}).Memory() // without it a short lifetime is not known as such
 	doc, cred, err := s.load(ctx)
 	u := s.unsavedSuccessor()
 	switch {
