@@ -139,12 +139,10 @@ func (a *app) examine(s seam.Seams) *examination {
 	}
 	x.file()
 	x.directory()
-	if x.login.kind() != sources.Profile {
-		x.saving()
-		x.locks()
-	} else if x.status.Refresh != "" { // else it is followed and never saved
+	if x.login.kind() != sources.Profile || x.status.Refresh != "" { // else it is followed and never saved
 		x.saving()
 	}
+	x.locks()
 	x.holders()
 	x.records()
 	return x

@@ -56,12 +56,15 @@ func (x *examination) firstSight() {
 
 // locks looks at each of the owner's locks and at our guard (FAILURES L1 to L6).
 func (x *examination) locks() {
-	found := len(x.findings)
-	for _, l := range x.ownersLocks() {
+	found, locks := len(x.findings), x.ownersLocks()
+	if len(locks) == 0 {
+		return
+	}
+	for _, l := range locks {
 		x.lock(l)
 	}
 	x.second()
-	if len(x.findings) == found && x.near != "" {
+	if len(x.findings) == found {
 		x.ok("lock", "", "the three locks of Claude Code are free")
 	}
 }
@@ -203,9 +206,6 @@ func (x *examination) holderLine(book *ledger.Ledger) (h ledger.Holder) {
 // second tells that the second lock cannot be made, because it stands in the
 // directory above (INTEROP §3.2).
 func (x *examination) second() {
-	if x.near == "" {
-		return
-	}
 	above := filepath.Dir(filepath.Dir(x.near))
 	if err := writable(above); err != nil {
 		x.warn("second-lock", above, "make that directory writable, unless it is meant to be so",
