@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +33,7 @@ func (l *lab) install() error {
 		if err != nil {
 			return err
 		}
-		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.RemoveAll(to); err != nil {
 			return err
 		}
 		if err := os.WriteFile(to, program, 0o755); err != nil {
