@@ -13,8 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/evercred/evercred/internal/proof/fuzzing"
-	"github.com/evercred/evercred/internal/proof/mutants"
 	"github.com/evercred/evercred/internal/proof/suite"
 )
 
@@ -144,19 +142,10 @@ func summary(all []*suite.Record) (string, error) {
 // tried is how many units a run did, as far as it counted them itself, in all its
 // parts together. A suite that repeats its cells counts cases.
 func tried(r *suite.Record) (n int, unit string) {
-	switch r.Suite {
-	case "T2", "T7": // a gate of theirs is that they did all that was asked for
-		return r.N, r.Unit
-	case "T13": // asked for in seconds
-		for _, c := range r.Cases {
-			if c.Outcome == fuzzing.Kept {
-				n += c.Count
-			}
+	for _, s := range suites() {
+		if s.ID == r.Suite && s.Tried != nil {
+			return s.Tried(r)
 		}
-		return n, "inputs"
-	case "T14":
-		f, _ := r.Figures[mutants.Tried].(float64)
-		return int(f), r.Unit
 	}
 	counted := false
 	for name, v := range r.Figures {

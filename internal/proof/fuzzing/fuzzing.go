@@ -30,6 +30,7 @@ func Suite() suite.Suite {
 		Unit:  "seconds a target",
 		Sizes: suite.Sizes{Smoke: 2, CI: 30, Full: 30},
 		Run:   run,
+		Tried: inputs,
 		Controls: []suite.Control{
 			{
 				Rule:  "the editor resolves no escapes in names",
@@ -65,8 +66,18 @@ func Suite() suite.Suite {
 	}
 }
 
-// Kept is the outcome of an input that broke nothing.
-const Kept = "promise kept"
+// harmless is the outcome of an input that broke nothing.
+const harmless = "promise kept"
+
+// inputs are what was tried: asked for are seconds.
+func inputs(r *suite.Record) (n int, unit string) {
+	for _, c := range r.Cases {
+		if c.Outcome == harmless {
+			n += c.Count
+		}
+	}
+	return n, "inputs"
+}
 
 // target is one fuzz target.
 type target struct {
@@ -195,7 +206,7 @@ func fuzz(r *suite.Run, t target, program string) (f fuzzed, err error) {
 	out, err := cmd.CombinedOutput()
 	f.execs, f.fresh = figures(string(out))
 	if err == nil {
-		r.SawMany(t.String(), Kept, f.execs)
+		r.SawMany(t.String(), harmless, f.execs)
 		r.SawMany(t.String(), "new and interesting", f.fresh)
 		return f, nil
 	}
@@ -211,7 +222,7 @@ func fuzz(r *suite.Run, t target, program string) (f fuzzed, err error) {
 		}
 	}
 	if !found && strings.Contains(text, "context deadline exceeded") { // the fuzzer's own, at the end of its time
-		r.SawMany(t.String(), Kept, f.execs)
+		r.SawMany(t.String(), harmless, f.execs)
 		return f, nil
 	}
 	r.Violation(t.String(), "%s", tail(strings.TrimSpace(noise.ReplaceAllString(text, "")), 3000))

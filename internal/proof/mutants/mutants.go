@@ -21,6 +21,10 @@ func Suite() suite.Suite {
 		Needs: []suite.Need{suite.Linux},
 		Sizes: suite.Sizes{Smoke: 20, CI: 0, Full: 1000},
 		Run:   run,
+		Tried: func(r *suite.Record) (int, string) {
+			n, _ := r.Figures[tried].(float64)
+			return int(n), r.Unit
+		},
 		Controls: []suite.Control{
 			{
 				// Not by another statement in the source: go instruments the file on
@@ -46,9 +50,9 @@ func Suite() suite.Suite {
 // no time.
 const decisions = "decisions"
 
-// Tried is the figure that says how many mutants were tried, of all that could be
+// tried is the figure that says how many mutants were tried, of all that could be
 // made.
-const Tried = "mutants tried"
+const tried = "mutants tried"
 
 // enough of the mutants must be found.
 const enough = 0.9
@@ -146,7 +150,7 @@ func sample(r *suite.Run, of []subject, n int) error {
 	share := float64(found) / float64(len(chosen))
 	r.Figure("mutants", all)
 	r.Figure("mutants equivalent by hand", equal)
-	r.Figure(Tried, len(chosen))
+	r.Figure(tried, len(chosen))
 	r.Figure("mutants found", found)
 	r.Figure("mutants found, in percent", math.Round(share*1000)/10)
 	r.Figure("mutants not found", survivors)

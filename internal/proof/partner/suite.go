@@ -28,6 +28,7 @@ func Suite() suite.Suite {
 		Needs:    []suite.Need{suite.Linux, suite.Node, suite.NPM},
 		Sizes:    suite.Sizes{Smoke: 20, CI: 1000, Full: 10000, Unscaled: 100},
 		Run:      run,
+		Tried:    suite.Asked,
 		Controls: controls,
 	}
 }

@@ -25,6 +25,7 @@ func Suite() suite.Suite {
 		About:    "production code in a world that a seed decides: up to four processes, kills, power cuts, full disks, jumping clocks, other refreshers, and an endpoint with every fault",
 		Sizes:    suite.Sizes{Smoke: 500, CI: 100_000, Full: 100_000},
 		Run:      run,
+		Tried:    suite.Asked,
 		Controls: controls,
 	}
 }

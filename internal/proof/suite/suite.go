@@ -25,10 +25,16 @@ type Suite struct {
 	// 0 or 1: they are not. A Suite with another factor can be run unscaled.
 	Factor int
 	Run    func(*Run) error
+	// Tried says how many of what a record tells of, where its figures do not say
+	// it by the name of the unit.
+	Tried func(*Record) (n int, unit string)
 	// Controls are the negative controls: with a rule taken away, the suite must
 	// find a violation.
 	Controls []Control
 }
+
+// Asked is Tried of a suite with the gate that all was done that was asked for.
+func Asked(r *Record) (n int, unit string) { return r.N, r.Unit }
 
 // Sizes are how many units a run of a name tries, at least.
 type Sizes struct {
